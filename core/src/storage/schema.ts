@@ -1,0 +1,133 @@
+import type { Sqlite } from "./database.js";
+
+/**
+ * The sync tables and their migrations: versioned by `tidemark_state.format`, forward only. Everything that Tidemark
+ * keeps lives in the application's own database file, so that a record and its log entry commit together.
+ *
+ * A stamp is a pair (hlc, origin). `origin` and `member` columns hold the local number of a member (`tidemark_member.num`),
+ * which never leaves the device; `model` and `col` hold numbers from `tidemark_model` and `tidemark_column`.
+ */
+export const FORMAT = 1;
+
+export const SYNC_TABLES = [
+  "tidemark_state",
+  "tidemark_model",
+  "tidemark_column",
+  "tidemark_capture",
+  "tidemark_applying",
+  "tidemark_outbox",
+  "tidemark_stamp",
+  "tidemark_parked",
+  "tidemark_waiting",
+  "tidemark_extra",
+  "tidemark_deferred",
+  "tidemark_restore",
+  "tidemark_member",
+  "tidemark_vector",
+  "tidemark_peer",
+  "tidemark_backfill",
+  "tidemark_journal",
+] as const;
+
+const MIGRATIONS: readonly string[] = [
+  `
+  -- One row: this device's place in the library.
+  CREATE TABLE tidemark_state (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    format INTEGER NOT NULL,
+    library TEXT,                    -- library id; NULL until founded or joined
+    device TEXT,                     -- device id
+    self INTEGER,                    -- own member number
+    hlc INTEGER NOT NULL,            -- high-water mark of the clock
+    floor INTEGER NOT NULL,          -- S as far as it has been acted on: nothing at or below it carries a stamp
+    sequence INTEGER NOT NULL,       -- last local sequence number given to a stamp
+    fence INTEGER NOT NULL,          -- changed by every fence
+    log_id TEXT NOT NULL,            -- names this log; a position in it means nothing in another one
+    token INTEGER NOT NULL           -- session token, raised before data flows
+  );
+  -- Names to numbers, never reused.
+  CREATE TABLE tidemark_model (num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+  CREATE TABLE tidemark_column (
+    model INTEGER NOT NULL, num INTEGER NOT NULL, name TEXT NOT NULL,
+    PRIMARY KEY (model, num), UNIQUE (model, name)
+  ) WITHOUT ROWID;
+  -- What capture has installed, complete enough to install it again without the application's code.
+  CREATE TABLE tidemark_capture (model INTEGER PRIMARY KEY, tbl TEXT NOT NULL UNIQUE, plan TEXT NOT NULL);
+  -- Holds a row during an apply transaction and is empty at every commit: the triggers' guard.
+  CREATE TABLE tidemark_applying (on_behalf INTEGER PRIMARY KEY);
+  -- Local changes in the order of their commit, not yet stamped. Written by triggers.
+  CREATE TABLE tidemark_outbox (
+    seq INTEGER PRIMARY KEY,
+    t REAL,                          -- julianday of the write
+    model INTEGER NOT NULL,
+    record TEXT,                     -- identity; for derived identities the local key values as a JSON array
+    mask INTEGER NOT NULL,           -- -1 birth, -2 death, -3 suspect, else the bits of the columns 1–31 that changed
+    mask2 INTEGER NOT NULL DEFAULT 0,-- the bits of the columns 32–62; wider tables set bit 31 of it for all the rest
+    key INTEGER,                     -- deaths: the local integer key that the row had
+    hop INTEGER                      -- deaths: the local key in the first column of the owner path (or of the next one)
+  );
+  -- The log: newest stamps, no payload.
+  -- col: -1 newest birth, -2 death, 0 all columns (device-owned), >0 a column, <= -10 older births above the death.
+  -- A birth also carries the death below it (prior_*), which is pruned together with it.
+  CREATE TABLE tidemark_stamp (
+    model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL,
+    hlc INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
+    PRIMARY KEY (model, record, col)
+  ) WITHOUT ROWID;
+  CREATE INDEX tidemark_stamp_seq ON tidemark_stamp (seq);
+  -- Records that are not (or not wholly) in their table.
+  -- kind: hidden | quarantined | deferred | dead | foreign (a model unknown here)
+  CREATE TABLE tidemark_parked (
+    model INTEGER NOT NULL, record TEXT NOT NULL, kind TEXT NOT NULL, reason TEXT NOT NULL,
+    vals TEXT NOT NULL,              -- JSON object: column number -> wire value
+    since INTEGER NOT NULL,          -- milliseconds since the epoch
+    PRIMARY KEY (model, record)
+  ) WITHOUT ROWID;
+  -- References that do not hold: of hidden records, and nullable ones that read NULL while their value is kept here.
+  CREATE TABLE tidemark_waiting (
+    target_model INTEGER NOT NULL, target TEXT NOT NULL, model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL,
+    PRIMARY KEY (target_model, target, model, record, col)
+  ) WITHOUT ROWID;
+  CREATE INDEX tidemark_waiting_record ON tidemark_waiting (model, record);
+  -- Values of columns that this version of the application does not have.
+  CREATE TABLE tidemark_extra (
+    model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL, val TEXT NOT NULL,
+    PRIMARY KEY (model, record, col)
+  ) WITHOUT ROWID;
+  -- Entries from beyond the drift limit: had and relayed, merged when their time has come.
+  CREATE TABLE tidemark_deferred (seq INTEGER PRIMARY KEY, due INTEGER NOT NULL, entry TEXT NOT NULL);
+  -- Records whose state must be fetched again from a peer, because a refused local change has damaged them.
+  CREATE TABLE tidemark_restore (model INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (model, record)) WITHOUT ROWID;
+  CREATE TABLE tidemark_member (
+    num INTEGER PRIMARY KEY,
+    origin TEXT NOT NULL UNIQUE,     -- origin id
+    device TEXT NOT NULL, name TEXT NOT NULL,
+    join_hlc INTEGER,                -- NULL: heard of, its join has not been counted yet
+    sponsor TEXT,                    -- origin id; NULL for the founder
+    removed_hlc INTEGER, removed_by TEXT
+  );
+  -- Vectors of all members; the own one under the own number (its own entry is tidemark_state.hlc).
+  CREATE TABLE tidemark_vector (member INTEGER NOT NULL, origin INTEGER NOT NULL, hlc INTEGER NOT NULL, PRIMARY KEY (member, origin)) WITHOUT ROWID;
+  CREATE TABLE tidemark_peer (
+    member INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,             -- uninitialized | backfilling | catching-up | ready | paused
+    log_id TEXT, position INTEGER NOT NULL DEFAULT 0, -- read so far of the peer's log, at the end of a round
+    token INTEGER NOT NULL DEFAULT 0,                 -- last session token that the peer told
+    failures INTEGER NOT NULL DEFAULT 0,
+    not_before INTEGER NOT NULL DEFAULT 0,            -- no attempt before this time, ms since the epoch
+    full_backfill INTEGER NOT NULL DEFAULT 0
+  );
+  -- A backfill under way, resumable with any peer.
+  CREATE TABLE tidemark_backfill (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    mode TEXT NOT NULL,              -- join | full
+    server INTEGER, noted TEXT, floor INTEGER NOT NULL,
+    cursors TEXT NOT NULL,           -- JSON: model name -> { after, done }
+    started INTEGER NOT NULL
+  );
+  CREATE TABLE tidemark_journal (
+    id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL, record TEXT NOT NULL,
+    reason TEXT NOT NULL, vals TEXT
+  );
+  `,
+];

@@ -1,0 +1,87 @@
+/** Where a batch comes from. */
+export type ReplicationPhase = "backfill" | "catch-up" | "live";
+
+/** A value as it travels: JSON, exact. See `docs/protocol.md`, "Values". */
+export type WireValue = null | number | string | boolean | { readonly [tag: string]: unknown };
+
+/** What is known of the target of a reference. `undefined` on a reference means: nobody has looked yet. */
+export type ReferenceResolution =
+  /** The target is here, under this local primary key (a number, or a uuid or other text). */
+  | { readonly kind: "found"; readonly localKey: number | bigint | string }
+  /** The target is not here. A normal outcome: the record may come first. */
+  | { readonly kind: "missing" };
+
+/** One reference of one operation, by the identity of its target. */
+export interface OperationReference {
+  /** The column's wire name. */
+  readonly column: string;
+  /** The model that it refers to, by wire name. */
+  readonly targetModel: string;
+  /** The identity of the target. */
+  readonly identity: string;
+  readonly required: boolean;
+  readonly resolution?: ReferenceResolution;
+}
+
+/** One record of a received batch, before it is merged. */
+export interface Operation {
+  /** Unique within its batch. */
+  readonly id: number;
+  readonly model: string;
+  /** The identity of the record. */
+  readonly record: string;
+  readonly kind: "upsert" | "delete";
+  /** Column wire name → wire value, for the columns that came. Frozen; what a transform writes elsewhere is not applied. */
+  readonly values: Readonly<Record<string, WireValue>>;
+  readonly references: readonly OperationReference[];
+}
+
+/** A received, decoded and validated batch. */
+export interface ApplyBatch {
+  /** Unique within the life of the process. */
+  readonly id: number;
+  /** The origin id of the member that sent it. */
+  readonly peer: string;
+  readonly phase: ReplicationPhase;
+  readonly operations: readonly Operation[];
+  /** Named by a transform: kept durably, counted as had, relayed, and tried again later. */
+  readonly deferred: readonly OperationOutcome[];
+  /** Named by a transform: quarantined with the reason; kept, counted as had and relayed, but not in the table. */
+  readonly rejected: readonly OperationOutcome[];
+}
+
+export interface OperationOutcome {
+  /** The operation's id. */
+  readonly id: number;
+  readonly reason: string;
+}
+
+/** Counts of what became of the records of a batch. Every record is counted once. */
+export interface BatchCounts {
+  /** Changed something in a table. */
+  readonly applied: number;
+  /** Brought nothing newer than what was here. */
+  readonly superseded: number;
+  /** Removed from its table, or kept out, because a required reference does not hold. */
+  readonly parked: number;
+  /** Refused by the local schema, or rejected by a transform. */
+  readonly quarantined: number;
+  /** Kept for later: too far in the future, or deferred by a transform. */
+  readonly deferred: number;
+}
+
+/** A batch after its commit. */
+export interface AppliedBatch {
+  readonly id: number;
+  readonly peer: string;
+  readonly phase: ReplicationPhase;
+  readonly counts: BatchCounts;
+  /** The counts by model wire name. */
+  readonly models: Readonly<Record<string, BatchCounts>>;
+  /** Time from BEGIN of its first slice to COMMIT of its last, waits included, in milliseconds. */
+  readonly durationMs: number;
+  /** Reference look-ups that the kernel made by itself, because no transform had resolved them. */
+  readonly referenceLookups: number;
+  /** True when this batch ended a round or a backfill, so that the vector moved with it. */
+  readonly vectorMoved: boolean;
+}
