@@ -1,4 +1,5 @@
 import type { Sqlite } from "./database.js";
+import { storageErrors } from "./errors.js";
 
 /**
  * The sync tables and their migrations: versioned by `tidemark_state.format`, forward only. Everything that Tidemark
@@ -61,17 +62,19 @@ const MIGRATIONS: readonly string[] = [
     t REAL,                          -- julianday of the write
     model INTEGER NOT NULL,
     record TEXT,                     -- identity; for derived identities the local key values as a JSON array
-    mask INTEGER NOT NULL,           -- -1 birth, -2 death, -3 suspect, else the bits of the columns 1–31 that changed
-    mask2 INTEGER NOT NULL DEFAULT 0,-- the bits of the columns 32–62; wider tables set bit 31 of it for all the rest
-    key INTEGER,                     -- deaths: the local integer key that the row had
-    hop INTEGER                      -- deaths: the local key in the first column of the owner path (or of the next one)
+    mask INTEGER NOT NULL,           -- -1 birth, -2 death, -3 suspect, else the bits of the changed columns of one part
+    part INTEGER NOT NULL DEFAULT 0, -- bit b of the mask is column 48 * part + b + 1
+    key INTEGER,                     -- deaths and suspects: the local integer key that the row had
+    hop                              -- deaths and suspects: the local value of the next reference on the way to the owner
   );
   -- The log: newest stamps, no payload.
   -- col: -1 newest birth, -2 death, 0 all columns (device-owned), >0 a column, <= -10 older births above the death.
-  -- A birth also carries the death below it (prior_*), which is pruned together with it.
+  -- The death stamp of a living record stands in prior_* of its newest birth, with which it is pruned; that of a dead
+  -- record is the row with col -2. prior_origin 0 is above every origin: that death is a floor, not a delete.
   CREATE TABLE tidemark_stamp (
     model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL,
     hlc INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
+    prior_hlc INTEGER NOT NULL DEFAULT 0, prior_origin INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (model, record, col)
   ) WITHOUT ROWID;
   CREATE INDEX tidemark_stamp_seq ON tidemark_stamp (seq);
@@ -131,3 +134,18 @@ const MIGRATIONS: readonly string[] = [
   );
   `,
 ];
+
+/** Creates the sync tables, or brings those of an older version up to date. Call inside a write transaction. */
+export function migrateSyncTables({ db, logId }: { readonly db: Sqlite; readonly logId: string }): void {
+  const exists = db.prepare("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'tidemark_state'").get();
+  const from = exists ? (db.prepare("SELECT format FROM tidemark_state").pluck().get() as number) : 0;
+  if (from > FORMAT) throw storageErrors.newerFormat({ found: from, supported: FORMAT });
+  for (let format = from; format < FORMAT; format++) db.exec(MIGRATIONS[format]!);
+  if (!exists) {
+    db.prepare(
+      "INSERT INTO tidemark_state (id, format, hlc, floor, sequence, fence, log_id, token) VALUES (1, ?, 0, 0, 0, 0, ?, 0)",
+    ).run(BigInt(FORMAT), logId);
+  } else if (from < FORMAT) {
+    db.prepare("UPDATE tidemark_state SET format = ?").run(BigInt(FORMAT));
+  }
+}
