@@ -1,0 +1,91 @@
+import { isTidemarkError } from "@tidemark/plugin-api";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { fromPhysicalMs, HybridLogicalClock, physicalMs } from "./hybrid-logical-clock.js";
+
+const NOVEMBER_2026 = Date.UTC(2026, 10, 22);
+const wallTimes = fc.oneof(
+  fc.integer({ min: Date.UTC(1970, 0, 1), max: Date.UTC(2088, 0, 1) }),
+  fc.double({ min: 0, max: Date.UTC(2088, 0, 1), noNaN: true }),
+  fc.constant(Number.NaN),
+  fc.constant(-1),
+);
+const hlcs = fc.integer({ min: 0, max: fromPhysicalMs(Date.UTC(2088, 0, 1)) });
+
+describe("hybrid logical clock", () => {
+  it("follows the wall clock while that moves on", () => {
+    const clock = new HybridLogicalClock({ now: () => NOVEMBER_2026, highWater: 0 });
+    expect(clock.tick()).toBe((NOVEMBER_2026 - Date.UTC(2020, 0, 1)) * 4096);
+    expect(clock.tickAt(NOVEMBER_2026 + 7.9)).toBe(fromPhysicalMs(NOVEMBER_2026 + 7));
+  });
+
+  it("counts where the wall clock stands still, and carries into the millisecond", () => {
+    const clock = new HybridLogicalClock({ now: () => NOVEMBER_2026, highWater: 0 });
+    const first = clock.tick();
+    let last = first;
+    for (let count = 0; count < 4096; count++) last = clock.tick();
+    expect(last).toBe(first + 4096);
+    expect(physicalMs(last)).toBe(NOVEMBER_2026 + 1);
+    expect(clock.highWater).toBe(last);
+  });
+
+  it("rises strictly, exactly and past everything received, whatever the wall clock does", () => {
+    const steps = fc.array(
+      fc.oneof(fc.record({ wallMs: wallTimes }), fc.record({ received: hlcs }), fc.record({ at: wallTimes })),
+      { maxLength: 60 },
+    );
+    fc.assert(
+      fc.property(hlcs, steps, (highWater, sequence) => {
+        let wall = 0;
+        const clock = new HybridLogicalClock({ now: () => wall, highWater });
+        let highest = highWater;
+        for (const step of sequence) {
+          if ("received" in step) {
+            clock.receive(step.received);
+            highest = Math.max(highest, step.received);
+          } else {
+            if ("wallMs" in step) wall = step.wallMs;
+            const hlc = "at" in step ? clock.tickAt(step.at) : clock.tick();
+            expect(hlc).toBeGreaterThan(highest);
+            expect(Number.isSafeInteger(hlc)).toBe(true);
+            highest = hlc;
+          }
+          expect(clock.highWater).toBe(highest);
+        }
+      }),
+      { seed: 20261122 },
+    );
+  });
+
+  it("keeps the millisecond of every time from 2020 on", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2089, 0, 1) }), (ms) => {
+        expect(physicalMs(fromPhysicalMs(ms))).toBe(ms);
+        expect(fromPhysicalMs(ms)).toBeLessThan(2 ** 53);
+      }),
+      { seed: 20261122 },
+    );
+    expect(fromPhysicalMs(0)).toBe(0);
+  });
+
+  it("refuses to stamp from 2089 on, and goes on when the clock is right again", () => {
+    const clock = new HybridLogicalClock({ now: () => NOVEMBER_2026, highWater: 5 });
+    for (const wallMs of [Date.UTC(3000, 0, 1), Number.POSITIVE_INFINITY]) {
+      expect(() => clock.tickAt(wallMs)).toThrow(
+        expect.toSatisfy((error) => isTidemarkError(error, "TIDEMARK_CLOCK_OUT_OF_RANGE")),
+      );
+    }
+    expect(clock.highWater).toBe(5);
+    expect(clock.tick()).toBe(fromPhysicalMs(NOVEMBER_2026));
+  });
+
+  it("receives nothing that is not a time", () => {
+    const clock = new HybridLogicalClock({ now: () => 0, highWater: 5 });
+    for (const hlc of [-1, 1.5, Number.NaN, 2 ** 53, Number.POSITIVE_INFINITY]) {
+      expect(() => clock.receive(hlc)).toThrow(
+        expect.toSatisfy((error) => isTidemarkError(error, "TIDEMARK_CLOCK_NOT_AN_HLC")),
+      );
+    }
+    expect(clock.highWater).toBe(5);
+  });
+});
