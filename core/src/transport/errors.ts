@@ -11,6 +11,15 @@ export const transportErrors = {
       details: { address, reason },
     }),
 
+  addressInUse: ({ address }: { readonly address: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_TRANSPORT_ADDRESS_IN_USE",
+      what: `The in-memory transport can't listen at ${address}`,
+      why: "another transport of this network has been started there and not stopped",
+      advice: "Stop the other one first, or choose another address",
+      details: { address },
+    }),
+
   secretTooShort: ({ length, minimum }: { readonly length: number; readonly minimum: number }) =>
     new TidemarkError({
       code: "TIDEMARK_TRANSPORT_SECRET_TOO_SHORT",
