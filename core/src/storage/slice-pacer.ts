@@ -1,0 +1,51 @@
+/**
+ * Finds out how many records fit into one write slice, so that a slice holds the loop for about a target time. It only
+ * counts; who makes the slices asks for `size` before each and tells afterwards how long it took.
+ */
+export interface SlicePacerOptions {
+  /** How long a slice should take. Default 8. */
+  readonly targetMs?: number;
+  /** Records in the first slice. Default 200. */
+  readonly initial?: number;
+}
+
+const SMALLEST = 50;
+const LARGEST = 10_000;
+/** Growth is slow, because a slice that is too long hurts; so is shrinking, because one checkpoint says little. */
+const LARGEST_GROWTH = 2;
+const LARGEST_SHRINKAGE = 4;
+
+export class SlicePacer {
+  readonly #targetMs: number;
+  #size: number;
+  #maxRecords = Number.POSITIVE_INFINITY;
+
+  constructor({ targetMs = 8, initial = 200 }: SlicePacerOptions = {}) {
+    this.#targetMs = targetMs;
+    this.#size = clamp(initial, SMALLEST, LARGEST);
+  }
+
+  /** Records in the next slice, at most. */
+  get size(): number {
+    return Math.min(this.#size, this.#maxRecords);
+  }
+
+  /** A slice is done. `durationMs` is the time it held the loop, without what it waited before. */
+  record({ records, durationMs }: { readonly records: number; readonly durationMs: number }): void {
+    if (records <= 0) return;
+    const fitting = (records * this.#targetMs) / Math.max(durationMs, 0.01);
+    // A slice that was smaller than it might have been shows that it was too large, never that more would fit.
+    if (records < this.#size && durationMs <= this.#targetMs) return;
+    const next = clamp(fitting, this.#size / LARGEST_SHRINKAGE, this.#size * LARGEST_GROWTH);
+    this.#size = Math.round(clamp(next, SMALLEST, LARGEST));
+  }
+
+  /** Obeys advice from `onPoolPressure`; without `maxRecords` it is lifted, and the size from before holds again. */
+  advise({ maxRecords }: { readonly maxRecords?: number | undefined }): void {
+    this.#maxRecords = maxRecords === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxRecords));
+  }
+}
+
+function clamp(value: number, least: number, most: number): number {
+  return Math.min(Math.max(value, least), most);
+}
