@@ -1,5 +1,14 @@
-/** A TypeORM entity: its class, or its name for entity schemas without one. */
-export type EntityTarget = (abstract new (...args: never[]) => object) | (() => unknown) | string;
+/**
+ * A TypeORM entity: its class, its name, or its `EntitySchema`. An arrow function is called for one of these once the data
+ * source is open, so that modules that import each other can write `() => Entry`.
+ */
+export type EntityTarget =
+  | (abstract new (
+      ...args: never[]
+    ) => object)
+  | (() => unknown)
+  | string
+  | { readonly options: { readonly name: string } };
 
 /** Who may change a record. */
 export type Ownership =
@@ -7,7 +16,8 @@ export type Ownership =
   | { readonly kind: "shared" }
   /**
    * Only the device at the end of `owner`, a path of relation properties such as `"location.volume.device"` that ends at
-   * an entity registered with `isDevice`. One stamp a record; the last state of the owner stands.
+   * an entity registered with `isDevice`; `""` for that entity itself. One stamp a record; the last state of the owner
+   * stands.
    */
   | { readonly kind: "device"; readonly owner: string };
 
@@ -27,7 +37,8 @@ export interface EntityOptions {
   /**
    * The property that holds the identity: a `uuid` column beside a local integer key, or a uuid primary key. Default:
    * the primary key if it is text, else the property called `uuid`. Must be text, unique and not nullable. A model whose
-   * primary key consists of references alone (a junction) needs none: its identity is derived from them.
+   * primary key consists of required references alone (a junction) needs none: unless this option names one, its identity
+   * is derived from them, so that two devices that join the same records mean the same junction.
    */
   readonly identity?: string;
   /** References by property that no relation declares, e.g. `{ parentId: { to: Entry } }`. */

@@ -53,9 +53,21 @@ export type SyncOwnership =
 
 /** Derived columns or tables of a TypeORM tree, rebuilt after records have been applied, never sent. */
 export type SyncTree =
-  | { readonly kind: "closure"; readonly parent: SyncColumn; readonly closureTable: string; readonly ancestorColumn: string; readonly descendantColumn: string; readonly levelColumn: string | null }
+  | {
+      readonly kind: "closure";
+      readonly parent: SyncColumn;
+      readonly closureTable: string;
+      readonly ancestorColumn: string;
+      readonly descendantColumn: string;
+      readonly levelColumn: string | null;
+    }
   | { readonly kind: "materialized-path"; readonly parent: SyncColumn; readonly pathColumn: string }
-  | { readonly kind: "nested-set"; readonly parent: SyncColumn; readonly leftColumn: string; readonly rightColumn: string };
+  | {
+      readonly kind: "nested-set";
+      readonly parent: SyncColumn;
+      readonly leftColumn: string;
+      readonly rightColumn: string;
+    };
 
 export interface SyncModel {
   /** Stored in the database by wire name, never reused. */
