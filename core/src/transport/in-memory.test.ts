@@ -1,27 +1,16 @@
 import { describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
+import { SeededRandom } from "../testing/seeded-random.js";
 import { testTransportContract } from "../testing/transport-contract.js";
 import { TransportProbe } from "../testing/transport-probe.js";
 import { InMemoryNetwork, type InMemoryNetworkOptions } from "./in-memory.js";
-
-/** mulberry32: small, seeded, good enough to draw latencies. */
-function seededRandom(seed: number) {
-  let state = seed;
-  const next = () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-  return { next, bytes: (length: number) => Uint8Array.from({ length }, () => Math.floor(next() * 256)) };
-}
 
 testTransportContract({
   name: "in-memory",
   runner: { describe, it },
   create() {
     const clock = new ManualClock();
-    const network = new InMemoryNetwork({ clock, random: seededRandom(1) });
+    const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
     let diallers = 0;
     return {
       clock,
@@ -37,7 +26,7 @@ const bToA = { from: "b", to: "a" };
 /** `a` dials `b`; both are started and connected. */
 async function connectedPair(options: Partial<InMemoryNetworkOptions> = {}) {
   const clock = new ManualClock();
-  const network = new InMemoryNetwork({ clock, random: seededRandom(1), ...options });
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1), ...options });
   const hosts = { a: new TransportProbe({ maxFrameBytes: 1_000 }), b: new TransportProbe({ maxFrameBytes: 1_000 }) };
   await network.transport("b").start(hosts.b);
   const dialler = network.transport("a", { dial: ["b"] });
@@ -177,7 +166,7 @@ describe("the in-memory network", () => {
 
   it("dials until somebody is there", async () => {
     const clock = new ManualClock();
-    const network = new InMemoryNetwork({ clock, random: seededRandom(1), redialMs: 200 });
+    const network = new InMemoryNetwork({ clock, random: new SeededRandom(1), redialMs: 200 });
     const host = new TransportProbe({ maxFrameBytes: 1_000 });
     await network.transport("a", { dial: ["b"] }).start(host);
     await clock.advance(1_000);

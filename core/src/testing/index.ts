@@ -1,0 +1,7 @@
+// What `@tidemark/core/testing` offers to tests, of this repository and of third parties.
+
+export * from "../transport/in-memory.js";
+export * from "./manual-clock.js";
+export * from "./seeded-random.js";
+export * from "./transport-contract.js";
+export * from "./transport-probe.js";
