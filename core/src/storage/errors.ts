@@ -179,4 +179,20 @@ export const storageErrors = {
         "Change the schema in a migration or by `synchronize`, which turn foreign keys off, or run `PRAGMA foreign_keys = OFF` before the transaction and ON after it. If a change by TypeORM's query runner failed here outside a transaction, drop the copy `temporary_…` that it left behind",
       details: { table, affected },
     }),
+  badIdentity: ({ model, value }: { readonly model: string; readonly value: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_STORAGE_BAD_IDENTITY",
+      what: `A record of "${model}" can't be synced`,
+      why: `its identity "${value}" is not text, not valid UTF-8, or, as part of a derived identity, empty or with a "~"`,
+      advice: "Give the row a uuid in its identity column; text that other devices can tell apart is needed there",
+      details: { model, value },
+    }),
+  notAnIdentity: ({ model, value }: { readonly model: string; readonly value: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_STORAGE_NOT_AN_IDENTITY",
+      what: `Records of "${model}" can't be read`,
+      why: `"${value}" is not an identity of this model`,
+      advice: "Go on from the identity of a record of this model, or from the beginning",
+      details: { model, value },
+    }),
 };
