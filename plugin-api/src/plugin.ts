@@ -9,7 +9,7 @@ import type { Services } from "./services.js";
 import type { SchemaOutput, StandardSchema } from "./standard-schema.js";
 
 /** What is known of a plugin before any of its code runs. */
-export interface PluginManifest<Schema extends StandardSchema<never, unknown> = StandardSchema<never, unknown>> {
+export interface PluginManifest<Schema extends StandardSchema<unknown, unknown> = StandardSchema<unknown, unknown>> {
   /** Lower-case words joined by dashes, e.g. `fk-batching`; the key in config. */
   readonly id: string;
   /** The plugin's own version. */
@@ -46,7 +46,7 @@ export interface PluginContext<Config = unknown> {
 }
 
 /** A plugin: plain data and one function. */
-export interface Plugin<Schema extends StandardSchema<never, unknown> = StandardSchema<never, unknown>> {
+export interface Plugin<Schema extends StandardSchema<unknown, unknown> = StandardSchema<unknown, unknown>> {
   readonly $$type: "tidemark.plugin";
   readonly manifest: PluginManifest<Schema>;
   activate(context: PluginContext<SchemaOutput<Schema>>): void | Promise<void>;
@@ -74,7 +74,7 @@ export interface PluginSettings {}
  *   },
  * });
  */
-export function definePlugin<Schema extends StandardSchema<never, unknown>>(definition: {
+export function definePlugin<Schema extends StandardSchema<unknown, unknown>>(definition: {
   readonly manifest: PluginManifest<Schema>;
   activate(context: PluginContext<SchemaOutput<Schema>>): void | Promise<void>;
 }): Plugin<Schema> {

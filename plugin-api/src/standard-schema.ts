@@ -23,4 +23,4 @@ export interface StandardIssue {
 /** What a schema accepts. */
 export type SchemaInput<S> = S extends StandardSchema<infer Input, unknown> ? Input : unknown;
 /** What a schema yields, defaults filled in. */
-export type SchemaOutput<S> = S extends StandardSchema<never, infer Output> ? Output : unknown;
+export type SchemaOutput<S> = S extends StandardSchema<unknown, infer Output> ? Output : unknown;

@@ -11,8 +11,8 @@ export interface TransportConnection {
   /** True on the side that dialled. */
   readonly dialled: boolean;
   /**
-   * Takes a frame for sending. Returns at once; `bufferedBytes` says how much is still on its way. Throws
-   * `TIDEMARK_TRANSPORT_CLOSED` when the connection is closed.
+   * Takes a frame for sending; its bytes must not be changed afterwards. Returns at once; `bufferedBytes` says how much
+   * is still on its way. Throws `TIDEMARK_TRANSPORT_CLOSED` when the connection is closed.
    */
   send(frame: Uint8Array): void;
   /** Bytes taken by `send` and not yet handed to the network. The kernel stops sending above its limit. */
@@ -37,7 +37,10 @@ export interface CloseReason {
   readonly reason: string;
 }
 
-/** Why the kernel closes, and when the side that dials may try again. */
+/**
+ * Why the kernel closes, and when the side that dials may try again. The transport carries it there when the other side
+ * closes; what the dialling side's own kernel said comes first. Without a word of either, the transport decides.
+ */
 export interface CloseOutcome {
   readonly reason: string;
   readonly redial: { readonly afterMs: number } | "never";
