@@ -1,6 +1,12 @@
 import type { EntityDeclaration, EntityOptions, EntityTarget, TidemarkError } from "@tidemark/plugin-api";
 import { isTidemarkError } from "@tidemark/plugin-api";
-import { DataSource, type DataSourceOptions } from "typeorm";
+import {
+  DataSource,
+  type DataSourceOptions,
+  EntitySchema,
+  type EntitySchemaColumnOptions,
+  type EntitySchemaOptions,
+} from "typeorm";
 import type { Sqlite } from "../storage/database.js";
 import type { NumberAllocator, SyncModel, SyncRegistry } from "./model.js";
 import { resolveRegistry } from "./resolve.js";
@@ -33,20 +39,47 @@ export async function openSource(
 
 /** Numbers in the order of asking, from 1, kept in memory. */
 export function memoryNumbers(): NumberAllocator {
-  const names: string[] = [];
-  const next = (name: string, from: number) => {
-    const known = names.indexOf(name, from);
-    return known >= 0 ? known : names.push(name) - 1;
+  const numberIn = (names: string[], name: string) => {
+    const known = names.indexOf(name);
+    return known >= 0 ? known + 1 : names.push(name);
   };
+  const models: string[] = [];
   const columns = new Map<number, string[]>();
   return {
-    model: (name) => next(name, 0) + 1,
-    column: (model, name) => {
-      const known = columns.get(model) ?? [];
-      columns.set(model, known);
-      return known.includes(name) ? known.indexOf(name) + 1 : known.push(name);
+    model: (name) => numberIn(models, name),
+    column(model, name) {
+      const names = columns.get(model) ?? [];
+      columns.set(model, names);
+      return numberIn(names, name);
     },
   };
+}
+
+export const LOCAL_ID = {
+  type: "integer",
+  primary: true,
+  generated: true,
+} as const satisfies EntitySchemaColumnOptions;
+export const UUID = { type: "varchar", unique: true, generated: "uuid" } as const satisfies EntitySchemaColumnOptions;
+
+/** An entity with a local integer key `id` and a `uuid`, unless `columns` say otherwise. */
+export function entity(
+  name: string,
+  { columns, ...options }: Partial<EntitySchemaOptions<Record<string, unknown>>> = {},
+): EntitySchema<Record<string, unknown>> {
+  return new EntitySchema<Record<string, unknown>>({
+    name,
+    columns: { id: LOCAL_ID, uuid: UUID, ...columns },
+    ...options,
+  });
+}
+
+/** An entity with just these columns. */
+export function bareEntity(
+  name: string,
+  options: Omit<EntitySchemaOptions<Record<string, unknown>>, "name">,
+): EntitySchema<Record<string, unknown>> {
+  return new EntitySchema<Record<string, unknown>>({ name, ...options });
 }
 
 export const SHARED = { ownership: { kind: "shared" } } as const satisfies EntityOptions;
@@ -71,7 +104,7 @@ export function refusal(source: TestSource, ...declarations: readonly EntityDecl
   throw new Error("was not refused");
 }
 
-/** A model's columns as text: `name`, with `!` if it is not nullable and `→ Model` if it is a reference. */
+/** A model's columns as text, sorted: `name`, `!` if it is not nullable, and `→ Model.column` if it is a reference. */
 export function columnsOf(model: SyncModel): readonly string[] {
   return model.columns
     .map(
