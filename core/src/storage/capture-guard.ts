@@ -240,7 +240,7 @@ function affectedByDelete(db: Sqlite, table: string, tables: readonly string[]):
       affected.add(from);
     }
   }
-  return [...affected];
+  return [...affected].sort();
 }
 
 function isEmpty(db: Sqlite, table: string): boolean {

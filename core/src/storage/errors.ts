@@ -176,7 +176,7 @@ export const storageErrors = {
       what: `The table "${table}" was not dropped`,
       why: `foreign keys are on, so SQLite would delete its rows first and carry that on to ${affected.map((name) => `"${name}"`).join(", ")}; these deletes would then be synced to the whole library`,
       advice:
-        "Change the schema in a migration or by `synchronize`, which turn foreign keys off, or run `PRAGMA foreign_keys = OFF` before the transaction and ON after it. If a change by TypeORM's query runner failed here outside a transaction, drop the copy `temporary_…` that it left behind",
+        "Change the schema in a migration or by `synchronize`, which turn foreign keys off, or run `PRAGMA foreign_keys = OFF` before the transaction (that is also how to revert a migration, for which TypeORM does not do it) and ON after it. If a change by TypeORM's query runner failed here outside a transaction, drop the copy `temporary_…` that it left behind",
       details: { table, affected },
     }),
   badIdentity: ({ model, value }: { readonly model: string; readonly value: string }) =>
