@@ -93,7 +93,7 @@ export class Pool {
 
   stats(): PoolStats {
     return {
-      active: this.#holdings.size + (this.#writer ? 1 : 0),
+      active: this.#holdings.size + this.#admitted + (this.#writer ? 1 : 0),
       idle: this.#idle.length + (this.#writer || this.#closed ? 0 : 1),
       waiting: this.#waiting.size + (this.#overdueWrite ? 1 : 0),
       limit: this.#limit,
@@ -109,7 +109,10 @@ export class Pool {
     if (this.#closed) throw storageErrors.poolClosed({ holder });
     const askedMs = this.#clock.monotonicMs();
     // Whoever waits comes first, even if a place is free at this moment.
-    if (this.#waiting.size > 0 || !this.#hasPlace()) await this.#wait(holder, signal);
+    if (this.#waiting.size > 0 || !this.#hasPlace()) {
+      await this.#wait(holder, signal);
+      this.#admitted--;
+    }
     if (this.#closed) throw storageErrors.poolClosed({ holder });
 
     const holding: Holding = { holder, sinceMs: this.#clock.monotonicMs() };
@@ -233,7 +236,6 @@ export class Pool {
       signal?.addEventListener("abort", abort);
       this.#changed({ waits: true });
     });
-    this.#admitted--;
   }
 
   async #open(holding: Holding): Promise<Sqlite> {
