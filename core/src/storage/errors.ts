@@ -183,15 +183,15 @@ export const storageErrors = {
     new TidemarkError({
       code: "TIDEMARK_STORAGE_BAD_IDENTITY",
       what: `A record of "${model}" can't be synced`,
-      why: `its identity "${value}" is not text, not valid UTF-8, or, as part of a derived identity, empty or with a "~"`,
-      advice: "Give the row a uuid in its identity column; text that other devices can tell apart is needed there",
+      why: `its identity ${JSON.stringify(value)} is not text of 1 to 512 valid characters without white space`,
+      advice: "Give the row a uuid in its identity column",
       details: { model, value },
     }),
   notAnIdentity: ({ model, value }: { readonly model: string; readonly value: string }) =>
     new TidemarkError({
       code: "TIDEMARK_STORAGE_NOT_AN_IDENTITY",
       what: `Records of "${model}" can't be read`,
-      why: `"${value}" is not an identity of this model`,
+      why: `${JSON.stringify(value)} is not an identity of this model`,
       advice: "Go on from the identity of a record of this model, or from the beginning",
       details: { model, value },
     }),

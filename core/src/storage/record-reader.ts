@@ -1,4 +1,5 @@
 import type { WireValue } from "@tidemark/plugin-api";
+import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncReference, SyncRegistry } from "../registry/model.js";
 import { encodeTextBytes, encodeWireValue, mayBeRepaired, type StoredValue } from "../replication/wire-value.js";
 import type { Sqlite, Statement } from "./database.js";
@@ -32,8 +33,8 @@ export interface RecordPage {
 
 /**
  * A stretch of a model, from `after` (exclusive) to `upTo` (inclusive). The order of identities is the same on every
- * device: by the bytes of their UTF-8. A derived identity counts as the list of its targets' identities, compared one
- * after the other in the order of the key columns, not as the joined text.
+ * device: by the bytes of their UTF-8, for derived identities too, whose parts are joined by the lowest character there
+ * is: they are read target by target in the order of the key columns, and that is the same.
  */
 export interface PageBounds {
   /** Null: from the first record on. */
@@ -82,7 +83,7 @@ export class RecordReader {
 
   /** How many rows the model has. */
   count(db: Sqlite, model: SyncModel): number {
-    const statement = this.#statement(db, `SELECT count(*) FROM ${quoteName(model.table)}`, (it) => it.pluck());
+    const statement = this.#statement(db, `SELECT count(*) FROM ${quoteName(model.table)}`, plain);
     return statement.get() as number;
   }
 
@@ -96,12 +97,7 @@ export class RecordReader {
     identities: readonly string[],
     column: string = localKeyColumn(model),
   ): Map<string, RowKey> {
-    const identity = quoteName(identityColumn(model));
-    const statement = this.#rows(
-      db,
-      `SELECT m.${identity}, m.${quoteName(column)} FROM json_each(?) AS wanted
-       CROSS JOIN ${quoteName(model.table)} AS m ON m.${identity} = wanted.value`,
-    );
+    const statement = this.#rows(db, this.#plan(model).keys(column).ofMany);
     const found = new Map<string, RowKey>();
     for (const wanted of chunks(identities, JSON.stringify)) {
       for (const [record, key] of statement.all(wanted) as [string, bigint | string][]) found.set(record, rowKey(key));
@@ -111,11 +107,7 @@ export class RecordReader {
 
   /** The local key of one record; null when it has no row. The plain path, for a look-up at a time. */
   localKeyOf(db: Sqlite, model: SyncModel, identity: string, column: string = localKeyColumn(model)): RowKey | null {
-    const statement = this.#statement(
-      db,
-      `SELECT ${quoteName(column)} FROM ${quoteName(model.table)} WHERE ${quoteName(identityColumn(model))} = ?`,
-      (it) => it.pluck().safeIntegers(true),
-    );
+    const statement = this.#statement(db, this.#plan(model).keys(column).ofOne, plainExact);
     const key = statement.get(identity) as bigint | string | undefined;
     return key === undefined ? null : rowKey(key);
   }
@@ -127,12 +119,7 @@ export class RecordReader {
     localKeys: readonly RowKey[],
     column: string = localKeyColumn(model),
   ): Map<RowKey, string> {
-    const key = quoteName(column);
-    const statement = this.#rows(
-      db,
-      `SELECT m.${key}, m.${quoteName(identityColumn(model))} FROM json_each(?) AS wanted
-       CROSS JOIN ${quoteName(model.table)} AS m ON m.${key} = wanted.value`,
-    );
+    const statement = this.#rows(db, this.#plan(model).keys(column).back);
     const found = new Map<RowKey, string>();
     for (const wanted of chunks(localKeys, keysAsJson)) {
       for (const [local, identity] of statement.all(wanted) as [bigint | string, StoredValue][]) {
@@ -149,7 +136,7 @@ export class RecordReader {
   }
 
   #rows(db: Sqlite, sql: string): Statement {
-    return this.#statement(db, sql, (it) => it.raw().safeIntegers(true));
+    return this.#statement(db, sql, rawExact);
   }
 
   #statement(db: Sqlite, sql: string, configure: (statement: Statement) => Statement): Statement {
@@ -184,10 +171,8 @@ export class RecordReader {
     const identity =
       plan.keyIndexes === null
         ? this.#checkedIdentity(db, model, row.pop() as StoredValue)
-        : checkedDerived(
-            model,
-            plan.keyIndexes.map((index) => values[index]),
-          );
+        : // Its parts are identities that have been checked, or there would be nothing to derive from.
+          deriveIdentity(plan.keyIndexes.map((index) => values[index] as string));
     if (repaired !== null) {
       for (const column of repaired) values[model.columns.indexOf(column)] = this.#readText(db, plan, identity, column);
     }
@@ -197,14 +182,16 @@ export class RecordReader {
   /** Text in which better-sqlite3 may have replaced bytes, from the bytes themselves. */
   #readText(db: Sqlite, plan: ReadPlan, identity: string, column: SyncColumn): WireValue {
     const sql = `SELECT CAST(m.${quoteName(column.column)} AS BLOB) ${plan.fromWanted}`;
-    return encodeTextBytes(this.#statement(db, sql, (it) => it.pluck()).get(plan.wanted([identity])) as Buffer);
+    return encodeTextBytes(this.#statement(db, sql, plain).get(plan.wanted([identity])) as Buffer);
   }
 
   /** An identity that names its record on every device, and that finds it again here. */
   #checkedIdentity(db: Sqlite, model: SyncModel, value: StoredValue): string {
-    if (typeof value === "string" && !mayBeRepaired(value)) return value;
-    // A replaced character is no fault if it stands in the table just so.
-    if (typeof value === "string" && this.localKeyOf(db, model, value, identityColumn(model)) !== null) return value;
+    if (typeof value === "string" && isIdentity(value)) {
+      if (!mayBeRepaired(value)) return value;
+      // A replaced character is no fault if it stands in the table just so.
+      if (this.localKeyOf(db, model, value, identityColumn(model)) !== null) return value;
+    }
     throw storageErrors.badIdentity({ model: model.name, value: String(value) });
   }
 }
@@ -220,7 +207,19 @@ interface ReadPlan {
   readonly page: (after: boolean, upTo: boolean) => string;
   /** Where the key columns of a derived identity stand in `model.columns`. */
   readonly keyIndexes: readonly number[] | null;
+  readonly keys: (column: string) => KeySql;
 }
+
+/** Between identities and the values of one column that references go to. */
+interface KeySql {
+  readonly ofOne: string;
+  readonly ofMany: string;
+  readonly back: string;
+}
+
+const plain = (statement: Statement) => statement.pluck();
+const plainExact = (statement: Statement) => statement.pluck().safeIntegers(true);
+const rawExact = (statement: Statement) => statement.raw().safeIntegers(true);
 
 function readPlan(model: SyncModel): ReadPlan {
   const { identity } = model;
@@ -288,6 +287,28 @@ function readPlan(model: SyncModel): ReadPlan {
       return `SELECT ${this.columns} ${fromAll} ${where} ORDER BY ${order.join(", ")} LIMIT :limit`;
     },
     keyIndexes: identity.kind === "derived" ? keys.map((column) => model.columns.indexOf(column)) : null,
+    keys: keySqlOf(model),
+  };
+}
+
+/** Built once per column: single look-ups are so short that making their SQL anew would be a good part of them. */
+function keySqlOf(model: SyncModel): (column: string) => KeySql {
+  const known = new Map<string, KeySql>();
+  return (column) => {
+    let sql = known.get(column);
+    if (sql === undefined) {
+      const table = quoteName(model.table);
+      const identity = quoteName(identityColumn(model));
+      const key = quoteName(column);
+      const wanted = `FROM json_each(?) AS wanted CROSS JOIN ${table} AS m`;
+      sql = {
+        ofOne: `SELECT ${key} FROM ${table} WHERE ${identity} = ?`,
+        ofMany: `SELECT m.${identity}, m.${key} ${wanted} ON m.${identity} = wanted.value`,
+        back: `SELECT m.${key}, m.${identity} ${wanted} ON m.${key} = wanted.value`,
+      };
+      known.set(column, sql);
+    }
+    return sql;
   };
 }
 
@@ -320,14 +341,6 @@ function identityColumn(model: SyncModel): string {
 function localKeyColumn(model: SyncModel): string {
   if (model.localKey !== null) return model.localKey.column;
   throw new Error(`the model "${model.name}" has no local key; its rows are found by their key columns`);
-}
-
-/** A derived identity that leads back to its targets. */
-function checkedDerived(model: SyncModel, targets: readonly (WireValue | undefined)[]): string {
-  const identity = deriveIdentity(targets as readonly string[]);
-  const columns = model.identity.kind === "derived" ? model.identity.columns : [];
-  if (targetsOf(columns, identity) === null) throw storageErrors.badIdentity({ model: model.name, value: identity });
-  return identity;
 }
 
 function rowKey(value: bigint | string): RowKey {
