@@ -140,7 +140,7 @@ describe("a watched connection", () => {
       add.immediate("5", false);
     });
     outer.immediate();
-    expect(add.deferred.exclusive).toBe(add.exclusive);
+    expect((add.deferred as typeof add).exclusive).toBe(add.exclusive);
     expect((add as unknown as { database: unknown }).database).toBe(db);
     expect(() => db.transaction(async () => {})()).toThrow("cannot return a promise");
     expect(db.inTransaction).toBe(false);
