@@ -41,7 +41,8 @@ export type SyncIdentity =
    */
   | { readonly kind: "derived"; readonly columns: readonly SyncColumn[] };
 
-export const DERIVED_IDENTITY_SEPARATOR = "~";
+/** A blank: lower than every character of an identity, so that joined text sorts like the list of its parts. */
+export const DERIVED_IDENTITY_SEPARATOR = " ";
 
 /** One step of an owner path: the reference column to follow. The last step ends at the device model. */
 export type OwnerPath = readonly SyncColumn[];

@@ -43,8 +43,8 @@ export function readProperties({
       for (const { databaseName } of relation.joinColumns) addRelation(metadata, relation.propertyPath, databaseName);
     }
     if (metadata.tableType === "junction") {
-      for (const { databaseName } of metadata.ownerColumns) addRelation(metadata, JUNCTION_OWNER, databaseName);
-      for (const { databaseName } of metadata.inverseColumns) addRelation(metadata, JUNCTION_INVERSE, databaseName);
+      for (const { databaseName } of metadata.ownerColumns) addColumn(metadata, JUNCTION_OWNER, databaseName);
+      for (const { databaseName } of metadata.inverseColumns) addColumn(metadata, JUNCTION_INVERSE, databaseName);
       continue;
     }
     for (const column of metadata.columns) {
@@ -52,9 +52,7 @@ export function readProperties({
         columnless.add(column.propertyPath);
       } else if (!(column.isVirtual && column.relationMetadata)) {
         // A column that TypeORM made for a relation has no property besides the relation's.
-        const name = columnName(metadata, column.propertyPath, column.databaseName);
-        add(column.propertyPath, name);
-        if (!ofColumns.has(name)) ofColumns.set(name, column.propertyPath);
+        addColumn(metadata, column.propertyPath, column.databaseName);
       }
     }
   }
@@ -74,6 +72,12 @@ export function readProperties({
     const paths = ofRelations.get(name);
     if (paths === undefined) ofRelations.set(name, new Set([path]));
     else paths.add(path);
+  }
+
+  function addColumn(metadata: EntityMetadata, path: string, databaseName: string): void {
+    const name = columnName(metadata, path, databaseName);
+    add(path, name);
+    if (!ofColumns.has(name)) ofColumns.set(name, path);
   }
 
   function add(path: string, column: string): void {
