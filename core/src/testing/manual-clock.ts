@@ -10,7 +10,7 @@ interface Timer {
 }
 
 /** More turns than this without coming to rest is a loop that feeds itself. */
-const MAX_TURNS = 10_000;
+const MAX_TURNS = 1_000_000;
 
 /**
  * A clock that stands still until {@link ManualClock.advance} is called.
