@@ -45,7 +45,11 @@ export interface EntityOptions {
   readonly references?: Readonly<Record<string, ReferenceDeclaration>>;
   /** Properties that stay on this device: neither sent, nor overwritten. Must be nullable or have a default. */
   readonly exclude?: readonly string[];
-  /** Wire names of properties that were renamed, e.g. `{ title: "name" }`. Default: the property's own path. */
+  /**
+   * Wire names of properties that were renamed, e.g. `{ title: "name" }`. Default: the property's own path; for a column
+   * that a relation joins by, the path of the relation, also when the column has a property of its own. A column that no
+   * property stands for goes by its own name. The owning side's property of a many-to-many relation names its junction.
+   */
   readonly wireNames?: Readonly<Record<string, string>>;
   /** True for the one model whose identities are device ids, at which owner paths end. */
   readonly isDevice?: boolean;

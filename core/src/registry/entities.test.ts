@@ -169,3 +169,21 @@ test("models are ordered and numbered by name, whatever the order of registratio
   ]);
   expect(numbersOf("B", "C", "A")).toEqual(numbersOf("C", "A", "B"));
 });
+
+test("a property that means different columns in two entities of one table must be told apart by the columns' names", async () => {
+  const [box, shoe] = ["box", "shoe"].map((name) =>
+    entity(name, { tableName: "thing", columns: { size: { type: "integer", name: `${name}_size` } } }),
+  );
+  const schema =
+    "CREATE TABLE thing (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, box_size INTEGER, shoe_size INTEGER)";
+  const source = await openSource([box!, shoe!], { schema });
+  expect(refusal(source, shared("box")).code).toBe("TIDEMARK_REGISTRY_DOUBLED_COLUMN_NAME");
+  expect(refusal(source, shared("box", { wireNames: { size: "width" } })).code).toBe(
+    "TIDEMARK_REGISTRY_AMBIGUOUS_PROPERTY",
+  );
+  const model = resolveFrom(source, shared("box", { wireNames: { shoe_size: "fit" } })).models[0]!;
+  expect(model.columns.map(({ name, column }) => `${name}: ${column}`).sort()).toEqual([
+    "fit: shoe_size",
+    "size: box_size",
+  ]);
+});

@@ -111,14 +111,14 @@ test("a composite key that means something is synced when there is a uuid", asyn
   expect(model!.columns.map(({ name }) => name).sort()).toEqual(["language", "position"]);
 });
 
-test("a table WITHOUT ROWID is fine", async () => {
-  const source = await tableOf("id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE", "");
-  const without = await tableOf(
-    "id INTEGER NOT NULL PRIMARY KEY, uuid TEXT NOT NULL UNIQUE) WITHOUT ROWID; CREATE TABLE other (x",
-  );
-  for (const each of [source, without]) {
-    expect(resolveFrom(each, shared("Note")).models[0]!.localKey).toEqual({ column: "id", kind: "integer" });
-  }
+test.each([
+  ["an integer key", "id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE", { column: "id", kind: "integer" }],
+  ["a text key", "id INTEGER, uuid TEXT PRIMARY KEY", { column: "uuid", kind: "identity" }],
+])("a table WITHOUT ROWID with %s is fine", async (_, columns, localKey) => {
+  const source = await openSource([NOTE], { schema: `CREATE TABLE note (${columns}) WITHOUT ROWID` });
+  const [model] = resolveFrom(source, shared("Note")).models;
+  expect(model!.identity).toEqual({ kind: "column", column: "uuid" });
+  expect(model!.localKey).toEqual(localKey);
 });
 
 test("an integer key without a uuid is refused, with the column to add", async () => {

@@ -1,4 +1,4 @@
-import type { EntityDeclaration, EntityOptions } from "@tidemark/plugin-api";
+import type { EntityDeclaration, EntityOptions, EntityTarget } from "@tidemark/plugin-api";
 import type { DataSource } from "typeorm";
 import { registryErrors } from "./errors.js";
 
@@ -39,7 +39,7 @@ export function declarationsOf(dataSource: DataSource): readonly EntityDeclarati
     // Own properties only: the class of a child inherits the static properties of its parent's.
     if (typeof target !== "function" || !Object.hasOwn(target, OPTIONS)) continue;
     const options = (target as { readonly [OPTIONS]?: EntityOptions })[OPTIONS]!;
-    declarations.push({ ...options, entity: target as EntityDeclaration["entity"] & typeof target });
+    declarations.push({ ...options, entity: target as EntityTarget });
   }
   return declarations;
 }
