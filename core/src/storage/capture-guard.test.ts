@@ -119,7 +119,7 @@ describe("synchronize", () => {
       expect(taken(db)).toEqual([]);
       await dataSource.getRepository<Row>("note").update({ uuid: "a" }, { title: noteColumns.extra.type } as never);
       await dataSource.query("UPDATE note SET title = 't'");
-      expect(taken(db)).toEqual(["edit 2:a 1", "edit 2:a 1"]);
+      expect(taken(db)).toEqual(["edit 2:a 1 hop=2", "edit 2:a 1 hop=2"]);
       await dataSource.destroy();
     }
   });
@@ -129,7 +129,7 @@ describe("synchronize", () => {
     await open(path, { entities: entities({ without: ["body"] }), synchronize: true });
     expectCaptured(db);
     db.exec("UPDATE note SET title = 'u'; UPDATE note SET folderId = 1");
-    expect(taken(db)).toEqual(["edit 2:a 1", "edit 2:a 3"]);
+    expect(taken(db)).toEqual(["edit 2:a 1 hop=2", "edit 2:a 3 hop=2"]);
     const smaller = { ...note, columns: note.columns.filter(({ column }) => column !== "body") };
     expect(capture(db, folder, smaller)).toMatchObject({ gaps: [], changed: [{ model: 2 }] });
   });
@@ -176,7 +176,7 @@ describe("a migration", () => {
     ).rejects.toThrow("no");
     expectCaptured(db);
     db.exec("UPDATE note SET title = 'u'");
-    expect(taken(db)).toEqual(["edit 2:a 1"]);
+    expect(taken(db)).toEqual(["edit 2:a 1 hop=2"]);
   });
 
   it("that goes on to change rows of the table it re-created is captured", async () => {
@@ -186,7 +186,7 @@ describe("a migration", () => {
       await runner.query("UPDATE note SET title = upper(title)");
       await runner.query("INSERT INTO note (uuid) VALUES ('b')");
     });
-    expect(taken(db)).toEqual(["edit 2:a 1", "birth 2:b"]);
+    expect(taken(db)).toEqual(["edit 2:a 1 hop=2", "birth 2:b"]);
   });
 
   it("that renames a column by re-creation leaves it out, and the next start says so", async () => {
@@ -194,7 +194,7 @@ describe("a migration", () => {
     await migrate(path, (runner) => runner.renameColumn("note", "body", "content"));
     expectCaptured(db);
     db.exec("UPDATE note SET title = 'u'; UPDATE note SET content = 'lost'");
-    expect(taken(db)).toEqual(["edit 2:a 1"]);
+    expect(taken(db)).toEqual(["edit 2:a 1 hop=2"]);
     const renamed = model({
       number: 2,
       table: "note",
@@ -211,7 +211,7 @@ describe("a migration", () => {
       },
     ]);
     db.exec("UPDATE note SET content = 'seen'");
-    expect(taken(db)).toEqual(["edit 2:a 2"]);
+    expect(taken(db)).toEqual(["edit 2:a 2 hop=2"]);
     expect(capture(db, folder, renamed)).toMatchObject({ gaps: [], changed: [] });
   });
 
@@ -221,7 +221,7 @@ describe("a migration", () => {
     expect(verifyCapture(db)).toEqual([]);
     expect(triggersOf(db, "memo")).toHaveLength(NOTE_TRIGGERS);
     db.exec("UPDATE memo SET title = 'u'");
-    expect(taken(db)).toEqual(["edit 2:a 1"]);
+    expect(taken(db)).toEqual(["edit 2:a 1 hop=2"]);
     const memo = { ...note, table: "memo" };
     expect(capture(db, folder, memo)).toMatchObject({ gaps: [], installed: [] });
   });
@@ -251,11 +251,11 @@ describe("plain SQL", () => {
     db.exec("ALTER TABLE note DROP COLUMN body");
     expectCaptured(observer);
     db.exec("UPDATE note SET title = 'u'");
-    expect(taken(observer)).toEqual(["edit 2:a 1"]);
+    expect(taken(observer)).toEqual(["edit 2:a 1 hop=2"]);
     db.exec(
       "ALTER TABLE folder DROP COLUMN title; BEGIN; ALTER TABLE note ADD COLUMN body; UPDATE note SET body = 'v'; COMMIT",
     );
-    expect(taken(observer)).toEqual(["edit 2:a 2"]);
+    expect(taken(observer)).toEqual(["edit 2:a 2 hop=2"]);
     db.exec("DELETE FROM note");
     expect(taken(observer)).toEqual(["death 2:a key=1 hop=2"]);
   });
@@ -268,7 +268,7 @@ describe("plain SQL", () => {
     expect(() => db.exec("ALTER TABLE note DROP COLUMN title")).toThrow(/UNIQUE/);
     db.exec("UPDATE note SET title = 'u'; COMMIT");
     expectCaptured(observer);
-    expect(taken(observer)).toEqual(["edit 2:a 1"]);
+    expect(taken(observer)).toEqual(["edit 2:a 1 hop=2"]);
   });
 
   it("may rename columns, the identity included, and is followed", async () => {
@@ -277,7 +277,7 @@ describe("plain SQL", () => {
     db.exec('BEGIN; ALTER TABLE note RENAME uuid TO "the uuid"; ALTER TABLE note RENAME folderId TO parent; COMMIT');
     expectCaptured(observer);
     db.exec("UPDATE note SET content = 'u', parent = 1; DELETE FROM note");
-    expect(taken(observer)).toEqual(["edit 2:a 2,3", "death 2:a key=1 hop=1"]);
+    expect(taken(observer)).toEqual(["edit 2:a 2,3 hop=2", "death 2:a key=1 hop=1"]);
     const renamed = model({
       number: 2,
       table: "note",
@@ -295,7 +295,7 @@ describe("plain SQL", () => {
     db.exec("CREATE TABLE other (x)");
     expectCaptured(observer);
     db.exec("UPDATE note SET body = 'u'");
-    expect(taken(observer)).toEqual(["edit 2:a 2"]);
+    expect(taken(observer)).toEqual(["edit 2:a 2 hop=2"]);
   });
 
   it("may add columns and indexes", async () => {
@@ -345,7 +345,36 @@ describe("plain SQL", () => {
     db.exec(`CREATE TABLE note ${NOTE_BODY}; CREATE INDEX note_body ON note (body)`);
     db.exec("INSERT INTO note SELECT * FROM backup; UPDATE note SET title = 'u'; COMMIT");
     expectCaptured(observer);
-    expect(taken(observer)).toEqual(["edit 2:a 1"]);
+    expect(taken(observer)).toEqual(["edit 2:a 1 hop=2"]);
+  });
+
+  it("may change other rows before it fills the table", async () => {
+    const { db, observer } = await watched();
+    db.exec("PRAGMA foreign_keys = OFF; BEGIN; CREATE TEMP TABLE backup AS SELECT * FROM note; DROP TABLE note");
+    db.exec(
+      `CREATE TABLE note ${NOTE_BODY}; UPDATE folder SET title = 'u'; INSERT INTO note SELECT * FROM backup; COMMIT`,
+    );
+    expectCaptured(observer);
+    expect(taken(observer)).toEqual(["edit root 1", "edit inner 1"]);
+  });
+
+  it("may create a table twice before it inserts new rows", async () => {
+    const { db, observer } = await watched();
+    db.exec("PRAGMA foreign_keys = OFF; BEGIN; DROP TABLE note");
+    db.exec(`CREATE TABLE note ${NOTE_BODY}; DROP TABLE note; CREATE TABLE copy ${NOTE_BODY}`);
+    db.exec("ALTER TABLE copy RENAME TO note; INSERT INTO note (uuid) VALUES ('new'); COMMIT");
+    expectCaptured(observer);
+    expect(taken(observer)).toEqual(["birth 2:new"]);
+  });
+
+  it("is captured also after an attempt to create the table was rolled back, or had no effect", async () => {
+    const { db, observer } = await watched();
+    db.exec(`PRAGMA foreign_keys = OFF; BEGIN; DROP TABLE note; CREATE TABLE note ${NOTE_BODY}; ROLLBACK`);
+    db.exec("BEGIN; ALTER TABLE note DROP COLUMN body; INSERT INTO note (uuid) VALUES ('b'); COMMIT");
+    expect(taken(observer)).toEqual(["birth 2:b"]);
+    db.exec(`BEGIN; CREATE TABLE IF NOT EXISTS folder (x); ALTER TABLE folder DROP COLUMN title`);
+    db.exec("INSERT INTO folder (uuid) VALUES ('c'); COMMIT");
+    expect(taken(observer)).toEqual(["birth c"]);
   });
 
   it("may give a captured table's name to another captured table", async () => {

@@ -24,37 +24,30 @@ import { readStatement, type SchemaStatement } from "./schema-statements.js";
 export const captureGuard: SchemaGuard = {
   beforeStatement(db, sql) {
     const statement = readStatement(sql);
-    const pending = pendingOf.get(db);
     if (isSchemaChange(statement)) {
       if (!hasCaptureTable(db)) return;
-      const changes = pending ?? {
-        renamedColumns: [],
-        refilled: new Set<string>(),
-        unsettled: false,
-        refilling: false,
-      };
-      pendingOf.set(db, changes);
+      const changes = changesSoFar(db);
       settle(db, changes, "schema");
       prepareFor(db, statement, changes);
       changes.unsettled = true;
-    } else if (pending && !db.inTransaction) {
-      // The transaction was rolled back, and its schema changes with it.
-      pendingOf.delete(db);
-    } else if (pending?.unsettled || (pending?.refilling && statement.kind === "change")) {
-      // A migration that re-creates a table and then changes its rows, in one transaction, is captured as well.
-      settle(db, pending, statement.kind === "change" ? "change" : "other");
+      return;
+    }
+    const changes = pendingOf.get(db);
+    // A migration that re-creates a table and then changes its rows, in one transaction, is captured as well.
+    if (changes?.unsettled || (changes?.refilling && statement.kind === "change")) {
+      settle(db, changes, statement.kind === "change" ? "change" : "other");
     }
   },
   afterSchemaChange(db) {
-    const changes = pendingOf.get(db);
+    if (hasCaptureTable(db)) settle(db, changesSoFar(db), "commit");
     pendingOf.delete(db);
-    if (!hasCaptureTable(db)) return;
-    settle(db, changes ?? { renamedColumns: [], refilled: new Set(), unsettled: true, refilling: false }, "commit");
   },
 };
 
 /** What a transaction has done to the schema. */
 interface SchemaChanges {
+  /** `schema_version` before the first of them. */
+  readonly version: number;
   readonly renamedColumns: { readonly table: string; readonly from: string; readonly to: string }[];
   /** Tables that were created under these names: if they are captured, the INSERTs that follow bring back old rows. */
   readonly refilled: Set<string>;
@@ -65,6 +58,17 @@ interface SchemaChanges {
 }
 
 const pendingOf = new WeakMap<Sqlite, SchemaChanges>();
+
+/** The changes of this transaction. Nobody tells of a rollback; it shows in the version, which goes back with it. */
+function changesSoFar(db: Sqlite): SchemaChanges {
+  const version = Number(db.pragma("schema_version", { simple: true }));
+  let changes = pendingOf.get(db);
+  if (changes === undefined || changes.version === version) {
+    changes = { version, renamedColumns: [], refilled: new Set(), unsettled: false, refilling: false };
+    pendingOf.set(db, changes);
+  }
+  return changes;
+}
 
 /** What is about to run: UPDATE or DELETE, a schema change, the COMMIT, or anything else. */
 type Moment = "change" | "schema" | "commit" | "other";
@@ -80,7 +84,7 @@ function prepareFor(db: Sqlite, statement: SchemaStatement, changes: SchemaChang
       changes.refilled.delete(foldName(statement.table));
       break;
     case "create-table":
-      changes.refilled.add(foldName(statement.table));
+      if (!readTables(db).has(foldName(statement.table))) changes.refilled.add(foldName(statement.table));
       break;
     case "drop-column":
       // SQLite refuses while a trigger names the column; settling puts back those that don't.

@@ -12,7 +12,10 @@ export interface CapturePlan {
   readonly identity: CaptureIdentity;
   /** The local integer key, or null. Logged with deaths, because references held it. */
   readonly key: string | null;
-  /** The next reference on the way to the record's owner or through it to another's, or null. Logged with deaths. */
+  /**
+   * The next reference on the way to the record's owner, or through it to another's, or null. Logged with everything:
+   * its new value for a birth, else the old one.
+   */
   readonly hop: string | null;
   readonly columns: readonly CapturedColumn[];
   /** Sets of columns on which `INSERT OR REPLACE` can remove a row of another identity. */
@@ -32,9 +35,6 @@ export interface CapturedColumn {
   readonly column: string;
   readonly affinity: Affinity;
 }
-
-/** How many columns one mask holds: bit `(number - 1) % 48` of part `floor((number - 1) / 48)`, exact in JavaScript. */
-export const COLUMNS_PER_PART = 48;
 
 /** The columns that make up the identity in the table. */
 export function identityColumns(identity: CaptureIdentity): readonly string[] {

@@ -1,5 +1,14 @@
 import { describe, expect, it } from "vitest";
-import { capture, connect, databaseWith, inOtherProcess, model, registry, taken } from "./capture.test-support.js";
+import {
+  capture,
+  connect,
+  databaseWith,
+  inOtherProcess,
+  model,
+  registry,
+  taken,
+  triggersOf,
+} from "./capture.test-support.js";
 import { planCapture } from "./capture-plan.js";
 import { captureTriggers } from "./capture-triggers.js";
 
@@ -168,7 +177,7 @@ describe("an identity", () => {
     db.exec("INSERT INTO note (id, uuid, title, folder) VALUES (5, 'a', 't', 7)");
     taken(db);
     db.exec("UPDATE note SET uuid = 'b', title = 'u', folder = 8, id = 6");
-    expect(taken(db)).toEqual(["death a key=5 hop=7", "birth b"]);
+    expect(taken(db)).toEqual(["death a key=5 hop=7", "birth b hop=8"]);
   });
 
   it("that changes only in case is another identity", () => {
@@ -187,6 +196,20 @@ describe("an identity", () => {
     db.exec("UPDATE note SET id = 77");
     db.exec("UPDATE note SET rowid = 78");
     expect(taken(db)).toEqual([]);
+  });
+
+  it("that is derived and holds no number is readable all the same", () => {
+    const db = databaseWith("CREATE TABLE j (a INTEGER NOT NULL, b INTEGER NOT NULL, PRIMARY KEY (a, b))");
+    const target = model({ number: 2, table: "x" });
+    const key = { affinity: "integer" as const, target };
+    const columns = [
+      { column: "a", ...key },
+      { column: "b", ...key },
+    ];
+    capture(db, model({ table: "j", columns, derived: ["a", "b"] }));
+    expect(triggersOf(db, "j")).not.toContain("tidemark_capture_1_update_0");
+    db.exec("INSERT INTO j VALUES ('x', 2)");
+    expect(taken(db)).toEqual(["birth [0,2]"]);
   });
 
   it("that is derived is logged as the local keys, and any key column changes it", () => {
@@ -295,9 +318,9 @@ describe("OR REPLACE, OR IGNORE and upserts", () => {
   it("replacing by update names the record that gives way", () => {
     const db = tags();
     db.exec("UPDATE OR REPLACE tag SET name = 'red' WHERE uuid = 'b'");
-    expect(taken(db)).toEqual(["suspect a key=1 hop=9", "edit b 1"]);
+    expect(taken(db)).toEqual(["suspect a key=1 hop=9", "edit b 1 hop=9"]);
     db.exec("UPDATE OR REPLACE tag SET folder = 10, name = 'red'");
-    expect(taken(db)).toEqual(["edit b 2"]);
+    expect(taken(db)).toEqual(["edit b 2 hop=9"]);
   });
 
   it("replacing by update of the integer key names the record that gives way", () => {
@@ -330,7 +353,7 @@ describe("OR REPLACE, OR IGNORE and upserts", () => {
     upsert.run("a", "pink");
     upsert.run("a", "pink");
     upsert.run("c", "green");
-    expect(taken(db)).toEqual(["edit a 1", "birth c"]);
+    expect(taken(db)).toEqual(["edit a 1 hop=9", "birth c"]);
   });
 
   it("a conflict clause of the statement does not reach the outbox", () => {
@@ -343,6 +366,20 @@ describe("OR REPLACE, OR IGNORE and upserts", () => {
   it("costs nothing where no other key can clash", () => {
     const plan = planCapture(model({ table: "tag", key: null, columns: ["name"] }), registry([]));
     expect(captureTriggers(plan).filter(({ sql }) => sql.includes(" BEFORE "))).toEqual([]);
+  });
+});
+
+describe("the way to the owner", () => {
+  it("is logged as it was before a change, and as it is after a birth", () => {
+    const db = databaseWith("CREATE TABLE entry (id INTEGER PRIMARY KEY, uuid TEXT UNIQUE, name TEXT, volume INT)");
+    const volume = { column: "volume", affinity: "integer" as const, target: model({ number: 2, table: "volume" }) };
+    capture(db, model({ table: "entry", columns: ["name", volume], owner: (columns) => [columns[1]!] }));
+    db.exec(
+      "INSERT INTO entry (uuid, volume) VALUES ('a', 3); UPDATE entry SET volume = 4; UPDATE entry SET name = 'x'",
+    );
+    expect(taken(db)).toEqual(["birth a hop=3", "edit a 2 hop=3", "edit a 1 hop=4"]);
+    db.exec("UPDATE entry SET uuid = 'b', volume = 5; UPDATE entry SET volume = NULL; DELETE FROM entry");
+    expect(taken(db)).toEqual(["death a key=1 hop=4", "birth b hop=5", "edit b 2 hop=5", "death b key=1"]);
   });
 });
 

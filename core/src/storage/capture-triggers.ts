@@ -1,11 +1,6 @@
-import {
-  type CapturedColumn,
-  type CaptureIdentity,
-  type CapturePlan,
-  COLUMNS_PER_PART,
-  identityColumns,
-} from "./capture-plan.js";
+import { type CapturedColumn, type CaptureIdentity, type CapturePlan, identityColumns } from "./capture-plan.js";
 import { quoteName, quoteText } from "./identifiers.js";
+import { BORN, COLUMNS_PER_PART, DIED, SUSPECT } from "./outbox.js";
 
 /**
  * The triggers that capture one table, as SQL text; installing them is done elsewhere. They may name only their own
@@ -34,10 +29,6 @@ const NOW = "julianday('now')";
 const NOT_APPLYING = "NOT EXISTS (SELECT 1 FROM tidemark_applying)";
 const ROW = "tidemark_row";
 
-const BIRTH = -1;
-const DEATH = -2;
-const SUSPECT = -3;
-
 /** All triggers that the plan asks for. */
 export function captureTriggers(plan: CapturePlan): readonly CaptureTrigger[] {
   const trigger = (name: string, when: string, condition: string | null, body: string): CaptureTrigger => {
@@ -52,10 +43,13 @@ export function captureTriggers(plan: CapturePlan): readonly CaptureTrigger[] {
   const insert = (columns: string, source: string) => `INSERT INTO tidemark_outbox (t, model, ${columns}) ${source};`;
   const key = (row: string) => (plan.key === null ? "NULL" : `${row}.${quoteName(plan.key)}`);
   const hop = (row: string) => (plan.hop === null ? "NULL" : `${row}.${quoteName(plan.hop)}`);
-  const birth = insert("record, mask", `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${BIRTH})`);
+  const birth = insert(
+    "record, mask, hop",
+    `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${BORN}, ${hop("NEW")})`,
+  );
   const death = insert(
     "record, mask, key, hop",
-    `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "OLD")}, ${DEATH}, ${key("OLD")}, ${hop("OLD")})`,
+    `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "OLD")}, ${DIED}, ${key("OLD")}, ${hop("OLD")})`,
   );
 
   const triggers = [
@@ -79,8 +73,9 @@ export function captureTriggers(plan: CapturePlan): readonly CaptureTrigger[] {
         `AFTER UPDATE OF ${names(columns.map(({ column }) => column))}`,
         `(${columns.map(columnChanged).join(" OR ")}) AND ${sameIdentity(plan.identity, "NEW", "OLD")}`,
         insert(
-          "record, mask, part",
-          `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${mask(columns)}, ${part})`,
+          // The hop is the old one: only who owned the record before may change its owner.
+          "record, mask, part, hop",
+          `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${mask(columns)}, ${part}, ${hop("OLD")})`,
         ),
       ),
     );

@@ -136,7 +136,8 @@ export function inOtherProcess(path: string, script: string): void {
   execFileSync(process.execPath, ["-e", program], { stdio: ["ignore", "ignore", "inherit"] });
 }
 
-/** What was captured since the last call, in order, as short lines: `birth a`, `edit a 1,3`, `death a key=1 hop=2`. */
+/** What was captured since the last call, in order, as short lines: `birth a hop=2`, `edit a 1,3 hop=2`,
+ * `death a key=1 hop=2`. */
 export function taken(db: Sqlite): readonly string[] {
   const rows = db
     .prepare("SELECT model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq")
@@ -155,11 +156,18 @@ interface OutboxRow {
 }
 
 function line({ model: number, record, mask, part, key, hop }: OutboxRow): string {
-  const name = number === 1 ? `${record}` : `${number}:${record}`;
-  if (mask === -1) return `birth ${name}`;
-  if (mask >= 0) return `edit ${name} ${columnsOf(mask, part).join(",")}`;
-  const facts = [...(key === null ? [] : [`key=${key}`]), ...(hop === null ? [] : [`hop=${hop}`])];
-  return [mask === -2 ? "death" : "suspect", name, ...facts].join(" ");
+  const kinds = new Map([
+    [-1, "birth"],
+    [-2, "death"],
+    [-3, "suspect"],
+  ]);
+  return [
+    kinds.get(mask) ?? "edit",
+    number === 1 ? `${record}` : `${number}:${record}`,
+    ...(mask < 0 ? [] : [columnsOf(mask, part).join(",")]),
+    ...(key === null ? [] : [`key=${key}`]),
+    ...(hop === null ? [] : [`hop=${hop}`]),
+  ].join(" ");
 }
 
 function columnsOf(mask: number, part: number): readonly number[] {
