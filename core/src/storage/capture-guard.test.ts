@@ -372,7 +372,9 @@ describe("plain SQL", () => {
     db.exec(`PRAGMA foreign_keys = OFF; BEGIN; DROP TABLE note; CREATE TABLE note ${NOTE_BODY}; ROLLBACK`);
     db.exec("BEGIN; ALTER TABLE note DROP COLUMN body; INSERT INTO note (uuid) VALUES ('b'); COMMIT");
     expect(taken(observer)).toEqual(["birth 2:b"]);
-    db.exec(`BEGIN; CREATE TABLE IF NOT EXISTS folder (x); ALTER TABLE folder DROP COLUMN title`);
+    db.exec(
+      `BEGIN; CREATE TABLE other (x); CREATE TABLE IF NOT EXISTS folder (x); ALTER TABLE folder DROP COLUMN title`,
+    );
     db.exec("INSERT INTO folder (uuid) VALUES ('c'); COMMIT");
     expect(taken(observer)).toEqual(["birth c"]);
   });
