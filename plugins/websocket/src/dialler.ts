@@ -94,12 +94,14 @@ export class Dialler {
       onEnd: (redial) => {
         // A peer that accepts and hangs up at once is to be dialled as seldom as one that is not there.
         if (clock.monotonicMs() - openedMs >= reconnect.maxMs) this.#failures = 0;
-        if (redial === undefined) this.#redialAfter(this.#nextDelayMs());
-        else if (redial === "never") this.#logger.info("not dialled again", { reason: "a kernel said so" });
-        else {
-          this.#failures = 0;
-          this.#redialAfter(redial.afterMs);
+        if (redial === "never") {
+          this.#logger.info("the connection is over, and a kernel said not to dial again");
+          return;
         }
+        if (redial !== undefined) this.#failures = 0;
+        const delayMs = redial?.afterMs ?? this.#nextDelayMs();
+        this.#logger.debug("the connection is over; dialling again", { delayMs });
+        this.#redialAfter(delayMs);
       },
     });
   }

@@ -193,9 +193,19 @@ describe("listening", () => {
 
   it("keeps to the order of calls when it is started and stopped at once", async () => {
     const { transport, host } = createTransport({ listen: { port: 0 } });
-    const calls = [transport.start(host), transport.stop(), transport.start(host)];
-    await Promise.all(calls);
+    await Promise.all([transport.start(host), transport.stop()]);
+    expect(transport.url).toBeNull();
+    await Promise.all([transport.start(host), transport.stop(), transport.start(host)]);
     expect(transport.url).not.toBeNull();
+  });
+
+  it("stops at once though a client that has not said a word is connected", async () => {
+    const listener = await listening();
+    const { connected, closed } = rawClient(listener.port);
+    await connected;
+    await expectStillServing(listener);
+    await listener.transport.stop();
+    await closed;
   });
 });
 
@@ -381,6 +391,7 @@ describe("dead peers", () => {
 });
 
 const CANT_REACH = "can't reach the peer";
+const OVER = "the connection is over; dialling again";
 
 describe("dialling", () => {
   it("tries again after growing delays while the peer is away, up to maxMs, and warns once", async () => {
@@ -456,35 +467,52 @@ describe("dialling", () => {
     expect(failure?.fields?.reason).toContain("404");
   });
 
-  it("dials again after a connection was lost, and starts from the first delay once one has lasted", async () => {
+  it("dials again after growing delays when connections are lost at once, and begins anew after one that lasted", async () => {
     const { url, next } = await foreignServer();
-    const { clock, host, start } = createTransport({
+    const { clock, host, log, start } = createTransport({
       peers: [url],
-      reconnect: { minMs: 100, maxMs: 1_000, factor: 10, jitter: 0 },
+      reconnect: { minMs: 100, maxMs: 1_000, factor: 3, jitter: 0 },
       pingIntervalMs: 1_000_000,
     });
-    const lose = async (accepted: Promise<WebSocket>) => {
-      const connection = await host.nextConnection();
-      (await accepted).terminate();
-      await connection.until("its end", ({ ends }) => ends.length > 0);
-      expect(connection.ends.map(({ code }) => code)).toEqual(["lost"]);
-    };
     let accepted = next();
     await start();
-    await lose(accepted);
-    // The first delay, then ten times that, because the second connection was lost at once.
-    for (const delayMs of [100, 1_000]) {
+    for (const [index, { lastsMs, delayMs }] of [
+      { lastsMs: 0, delayMs: 100 },
+      { lastsMs: 0, delayMs: 300 },
+      { lastsMs: 999, delayMs: 900 },
+      { lastsMs: 1_000, delayMs: 100 },
+    ].entries()) {
+      const connection = await host.nextConnection();
+      const server = await accepted;
+      await clock.advance(lastsMs);
+      server.terminate();
+      await connection.until("its end", ({ ends }) => ends.length > 0);
+      expect(connection.ends.map(({ code }) => code)).toEqual(["lost"]);
+      const overs = await log.until(OVER, index + 1);
+      expect(overs[index]?.fields?.delayMs).toBe(delayMs);
       accepted = next();
       await clock.advance(delayMs);
-      if (delayMs === 100) await lose(accepted);
     }
-    const lasting = await accepted;
-    const connection = await host.nextConnection();
-    await clock.advance(1_000);
-    lasting.terminate();
-    await connection.until("its end", ({ ends }) => ends.length > 0);
-    accepted = next();
-    await clock.advance(100);
+    await accepted;
+  });
+
+  it("begins anew with the first delay after a kernel has said when to dial", async () => {
+    const { url, next } = await foreignServer();
+    const { clock, host, log, start } = createTransport({
+      peers: [url],
+      reconnect: { minMs: 100, factor: 3, jitter: 0 },
+    });
+    let accepted = next();
+    await start();
+    for (const [index, delayMs] of [100, 50, 100].entries()) {
+      const connection = await host.nextConnection();
+      const server = await accepted;
+      if (index === 1) connection.connection.close({ reason: "busy", redial: { afterMs: 50 } });
+      else server.terminate();
+      expect((await log.until(OVER, index + 1))[index]?.fields?.delayMs).toBe(delayMs);
+      accepted = next();
+      await clock.advance(delayMs);
+    }
     await accepted;
   });
 
