@@ -1,0 +1,151 @@
+import type { Clock, Logger, Random } from "@tidemark/plugin-api";
+import { nodeFileSystem } from "../indexer/file-system.js";
+import { indexLocation } from "../indexer/index-location.js";
+import { registerLocation } from "../indexer/location-registry.js";
+import { makeRound } from "../mutations/round.js";
+import { buildScratchTree } from "../mutations/scratch-tree.js";
+import { Library } from "./library.js";
+import type { CommandKind, Commands, DeviceMessage, DeviceSetup, Results } from "./messages.js";
+import { throttled } from "./throttle.js";
+
+/**
+ * What a device does: carries out commands, one after the other (only the status may be asked at any time, because it
+ * reads alone), and tells how far it is. Knows nothing of processes.
+ */
+export interface DeviceDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly send: (message: DeviceMessage) => void;
+}
+
+const PROGRESS_INTERVAL_MS = 100;
+const RECORDS_INTERVAL_MS = 500;
+
+export class Device {
+  readonly #deps: DeviceDeps;
+  #library: Library | null = null;
+  #setup: DeviceSetup | null = null;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(deps: DeviceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Carries out a command. Rejects with what went wrong. */
+  handle<Kind extends CommandKind>(request: { readonly kind: Kind } & Commands[Kind]): Promise<Results[Kind]> {
+    const handler = this.#handlers[request.kind] as (command: Commands[Kind]) => Promise<Results[Kind]>;
+    if (request.kind === "status") return handler(request);
+    const outcome = this.#turn.then(() => handler(request));
+    this.#turn = outcome.catch(() => undefined);
+    return outcome;
+  }
+
+  /** Closes the database at the next opportunity; used when there is nobody left to send commands. */
+  close(): Promise<null> {
+    return this.handle({ kind: "close" });
+  }
+
+  readonly #handlers: { readonly [Kind in CommandKind]: (command: Commands[Kind]) => Promise<Results[Kind]> } = {
+    open: async ({ setup }) => {
+      const { logger, send } = this.#deps;
+      const onNotice = (text: string) => send({ kind: "notice", text });
+      this.#setup = setup;
+      this.#library = await Library.open({ setup, logger, onNotice });
+      const url = setup.online ? await this.#library.goOnline() : null;
+      this.#reportRecords();
+      return { url };
+    },
+
+    online: async () => ({ url: await this.#opened().goOnline() }),
+
+    offline: async () => {
+      await this.#opened().goOffline();
+      return null;
+    },
+
+    index: async ({ root, label, skip, maxFiles }) => {
+      const { dataSource } = this.#opened();
+      const { deviceId } = this.#setup!;
+      const location = await registerLocation({ dataSource, deviceId, name: label, path: root });
+      const progress = this.#progress(`index ${label}`, "files");
+      const result = await indexLocation({
+        dataSource,
+        fs: nodeFileSystem,
+        clock: this.#deps.clock,
+        random: this.#deps.random,
+        locationId: location.id,
+        root,
+        skip,
+        ...(maxFiles === null ? {} : { maxFiles }),
+        onProgress: progress.offer,
+      });
+      progress.flush();
+      return result;
+    },
+
+    scratch: async ({ root, seed, files }) => {
+      await buildScratchTree({ root, seed, files });
+      return null;
+    },
+
+    round: async ({ root, seed, round, fileChanges, recordChanges }) => {
+      const progress = this.#progress(`changes ${round}`, "changes");
+      await makeRound({
+        dataSource: this.#opened().dataSource,
+        deviceId: this.#setup!.deviceId,
+        scratchRoot: root,
+        seed,
+        round,
+        fileChanges,
+        recordChanges,
+        onProgress: progress.offer,
+      });
+      progress.flush();
+      return null;
+    },
+
+    status: async () => this.#opened().status(),
+
+    compare: async () => this.#opened().compare(),
+
+    close: async () => {
+      this.#closed = true;
+      await this.#library?.close();
+      this.#library = null;
+      return null;
+    },
+  };
+
+  #opened(): Library {
+    if (this.#library === null) throw new Error("the database is not open");
+    return this.#library;
+  }
+
+  #progress(task: string, unit: string) {
+    return throttled<{ readonly done: number; readonly total: number }>({
+      clock: this.#deps.clock,
+      intervalMs: PROGRESS_INTERVAL_MS,
+      send: ({ done, total }) => this.#deps.send({ kind: "progress", task, unit, done, total }),
+    });
+  }
+
+  /** Tells now and then how many records are here, so that a person sees them arrive. */
+  #reportRecords(): void {
+    const report = async () => {
+      const library = this.#library;
+      if (this.#closed || library === null) return;
+      try {
+        const counts = await library.rowCounts();
+        const rows = Object.values(counts).reduce((sum, count) => sum + count, 0);
+        this.#deps.send({ kind: "records", rows, received: library.received });
+      } catch (error) {
+        // Only a display: the database may be closing.
+        this.#deps.logger.debug("could not count the records", { error });
+      }
+      this.#deps.clock.setTimeout(report, RECORDS_INTERVAL_MS);
+    };
+    void report();
+  }
+}

@@ -1,0 +1,246 @@
+import { fileLibraryErrors } from "../errors.js";
+import type { IndexResult } from "../indexer/index-location.js";
+
+/**
+ * What the demo and its two device processes say to each other over IPC. Every command can be given again after its
+ * process was killed: it goes on from what the database holds. Messages are checked on both sides, because a killed
+ * process may leave anything behind, and an old build may still run.
+ */
+export type DeviceName = "A" | "B";
+
+export interface DeviceSetup {
+  readonly name: DeviceName;
+  readonly deviceId: string;
+  readonly databaseFile: string;
+  readonly libraryId: string;
+  readonly secret: string;
+  readonly role: "found" | "join";
+  /** Where to listen on loopback: 0 for any free port, null for not at all. */
+  readonly listenPort: number | null;
+  /** `ws://` addresses to dial. */
+  readonly peers: readonly string[];
+  /** Whether to take part in sync at once. */
+  readonly online: boolean;
+}
+
+export interface Commands {
+  /** Opens the database, and goes online if the setup says so. Always the first command. */
+  readonly open: { readonly setup: DeviceSetup };
+  readonly online: Record<never, never>;
+  readonly offline: Record<never, never>;
+  readonly index: {
+    readonly root: string;
+    readonly label: string;
+    readonly skip: readonly string[];
+    readonly maxFiles: number | null;
+  };
+  readonly scratch: { readonly root: string; readonly seed: string; readonly files: number };
+  readonly round: {
+    readonly root: string;
+    readonly seed: string;
+    readonly round: string;
+    readonly fileChanges: number;
+    readonly recordChanges: number;
+  };
+  readonly status: Record<never, never>;
+  readonly compare: Record<never, never>;
+  readonly close: Record<never, never>;
+}
+
+export type CommandKind = keyof Commands;
+export type Command = { readonly [Kind in CommandKind]: { readonly kind: Kind } & Commands[Kind] }[CommandKind];
+export type Request = { readonly id: number } & Command;
+
+export interface Results {
+  readonly open: OnlineResult;
+  readonly online: OnlineResult;
+  readonly offline: null;
+  readonly index: IndexResult;
+  readonly scratch: null;
+  readonly round: null;
+  readonly status: DeviceStatus;
+  readonly compare: Comparison;
+  readonly close: null;
+}
+
+export interface OnlineResult {
+  /** Where this device listens; null when it does not. */
+  readonly url: string | null;
+}
+
+export interface DeviceStatus {
+  /** Nothing of its own is unsent or unfolded, and no backfill is under way. */
+  readonly idle: boolean;
+  /** Peers with whom everything has been exchanged. */
+  readonly readyPeers: number;
+  readonly backfilling: boolean;
+  /** Local changes that have no stamp yet. */
+  readonly outbox: number;
+  readonly logEntries: number;
+  readonly syncTableBytes: number;
+  /** Records kept out of their tables because something that they refer to has been deleted, or is still to come. */
+  readonly parked: number;
+  /** Records that the local schema refuses. */
+  readonly quarantined: number;
+  /** Rows by table. */
+  readonly rows: Readonly<Record<string, number>>;
+}
+
+export interface Comparison {
+  readonly models: Readonly<Record<string, ModelDigest>>;
+  readonly foreignKeyViolations: number;
+}
+
+export interface ModelDigest {
+  readonly rows: number;
+  /** By Tidemark's own digest service. */
+  readonly digest: string;
+  /** By the demo's own SQL over the tables, so that the engine does not judge itself. */
+  readonly independentDigest: string;
+}
+
+export type DeviceMessage =
+  | { readonly kind: "result"; readonly id: number; readonly result: unknown }
+  | { readonly kind: "failure"; readonly id: number; readonly code: string; readonly message: string }
+  | {
+      readonly kind: "progress";
+      readonly task: string;
+      readonly unit: string;
+      readonly done: number;
+      readonly total: number;
+    }
+  /** How many records are here, and how many have come from the peer since this process started. */
+  | { readonly kind: "records"; readonly rows: number; readonly received: number }
+  | { readonly kind: "notice"; readonly text: string };
+
+type Shape = "string" | "number" | "boolean" | "object" | "list" | "any";
+/** A field's shape; a leading `?` allows null. */
+type Fields = Readonly<Record<string, Shape | `?${Shape}`>>;
+
+const COMMAND_FIELDS: Readonly<Record<CommandKind, Fields>> = {
+  open: { setup: "object" },
+  online: {},
+  offline: {},
+  index: { root: "string", label: "string", skip: "list", maxFiles: "?number" },
+  scratch: { root: "string", seed: "string", files: "number" },
+  round: { root: "string", seed: "string", round: "string", fileChanges: "number", recordChanges: "number" },
+  status: {},
+  compare: {},
+  close: {},
+};
+
+const SETUP_FIELDS: Fields = {
+  name: "string",
+  deviceId: "string",
+  databaseFile: "string",
+  libraryId: "string",
+  secret: "string",
+  role: "string",
+  listenPort: "?number",
+  peers: "list",
+  online: "boolean",
+};
+
+const MESSAGE_FIELDS: Readonly<Record<DeviceMessage["kind"], Fields>> = {
+  result: { id: "number", result: "any" },
+  failure: { id: "number", code: "string", message: "string" },
+  progress: { task: "string", unit: "string", done: "number", total: "number" },
+  records: { rows: "number", received: "number" },
+  notice: { text: "string" },
+};
+
+const RESULT_FIELDS: Readonly<Record<CommandKind, Fields | null>> = {
+  open: { url: "?string" },
+  online: { url: "?string" },
+  offline: null,
+  index: {
+    added: "number",
+    changed: "number",
+    moved: "number",
+    deleted: "number",
+    unchanged: "number",
+    filesHashed: "number",
+    bytesHashed: "number",
+    problemCount: "number",
+    problems: "list",
+  },
+  scratch: null,
+  round: null,
+  status: {
+    idle: "boolean",
+    readyPeers: "number",
+    backfilling: "boolean",
+    outbox: "number",
+    logEntries: "number",
+    syncTableBytes: "number",
+    parked: "number",
+    quarantined: "number",
+    rows: "object",
+  },
+  compare: { models: "object", foreignKeyViolations: "number" },
+  close: null,
+};
+
+const MODEL_FIELDS: Fields = { rows: "number", digest: "string", independentDigest: "string" };
+
+/** Checks what a device process received. @throws FILE_LIBRARY_INVALID_MESSAGE */
+export function parseRequest(value: unknown): Request {
+  const from = "the demo";
+  const kind = kindOf(value, COMMAND_FIELDS, from);
+  check(value, { id: "number", ...COMMAND_FIELDS[kind] }, from, kind);
+  if (kind === "open") check((value as { setup: unknown }).setup, SETUP_FIELDS, from, "open.setup");
+  return value as Request;
+}
+
+/** Checks what the demo received. @throws FILE_LIBRARY_INVALID_MESSAGE */
+export function parseMessage(value: unknown, from: string): DeviceMessage {
+  const kind = kindOf(value, MESSAGE_FIELDS, from);
+  check(value, MESSAGE_FIELDS[kind], from, kind);
+  return value as DeviceMessage;
+}
+
+/** Checks the result of a command. @throws FILE_LIBRARY_INVALID_MESSAGE */
+export function parseResult<Kind extends CommandKind>(kind: Kind, value: unknown, from: string): Results[Kind] {
+  const fields = RESULT_FIELDS[kind];
+  if (fields === null) return null as Results[Kind];
+  check(value, fields, from, `the result of ${kind}`);
+  if (kind === "compare") {
+    for (const [name, model] of Object.entries((value as Comparison).models)) check(model, MODEL_FIELDS, from, name);
+  }
+  return value as Results[Kind];
+}
+
+function kindOf<Kind extends string>(value: unknown, known: Readonly<Record<Kind, unknown>>, from: string): Kind {
+  const kind = isObject(value) ? value.kind : undefined;
+  if (typeof kind === "string" && Object.hasOwn(known, kind)) return kind as Kind;
+  throw fileLibraryErrors.invalidMessage({ from, message: `its kind is ${JSON.stringify(kind) ?? "missing"}` });
+}
+
+function check(value: unknown, fields: Fields, from: string, what: string): void {
+  if (!isObject(value)) throw fileLibraryErrors.invalidMessage({ from, message: `${what} is not an object` });
+  for (const [field, shape] of Object.entries(fields)) {
+    if (!hasShape(value[field], shape)) {
+      throw fileLibraryErrors.invalidMessage({ from, message: `${what}.${field} is not a ${shape.replace("?", "")}` });
+    }
+  }
+}
+
+function hasShape(value: unknown, shape: string): boolean {
+  if (shape.startsWith("?")) return value === null || hasShape(value, shape.slice(1));
+  switch (shape) {
+    case "any":
+      return true;
+    case "list":
+      return Array.isArray(value);
+    case "object":
+      return isObject(value);
+    case "number":
+      return typeof value === "number" && Number.isFinite(value);
+    default:
+      return typeof value === shape;
+  }
+}
+
+function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,86 @@
+import { sameDigests } from "./in-step.js";
+import type { Kill } from "./kill-plan.js";
+import type { Comparison, DeviceName, DeviceStatus } from "./messages.js";
+
+/** The outcome of a demo, and the verdict on it. */
+export interface PhaseFigures {
+  readonly durationMs: number;
+  /** How much was done, by what it was: `A indexed`, `B received`. */
+  readonly work: readonly { readonly what: string; readonly unit: string; readonly count: number }[];
+}
+
+export interface DemoOutcome {
+  readonly directory: string;
+  readonly seed: string;
+  readonly phases: Readonly<Record<string, PhaseFigures>>;
+  readonly comparison: Readonly<Record<DeviceName, Comparison>>;
+  readonly status: Readonly<Record<DeviceName, DeviceStatus>>;
+  readonly problems: Readonly<Record<DeviceName, number>>;
+  readonly kills: readonly Kill[];
+  /** Where the databases were left; null: they were removed. */
+  readonly kept: string | null;
+}
+
+/** Why two devices do not count as equal; empty when they do. */
+export function faultsOf({ comparison, status }: Pick<DemoOutcome, "comparison" | "status">): readonly string[] {
+  const { A, B } = comparison;
+  const faults: string[] = [];
+  if (!sameDigests(A, B)) faults.push("the records of the two devices differ");
+  for (const name of ["A", "B"] as const) {
+    const violations = comparison[name].foreignKeyViolations;
+    if (violations > 0) faults.push(`${violations} references on ${name} lead nowhere`);
+    const { quarantined } = status[name];
+    if (quarantined > 0) faults.push(`${quarantined} records on ${name} are in quarantine`);
+  }
+  // A tagging whose tag the other side has deleted meanwhile stays parked until all devices have acknowledged. That is
+  // no fault as long as both know of the same.
+  if (status.A.parked !== status.B.parked) {
+    faults.push(`${status.A.parked} records are parked on A, ${status.B.parked} on B`);
+  }
+  return faults;
+}
+
+/** What `--json` prints. Fields may be added, never removed. */
+export function toJson(outcome: DemoOutcome): Readonly<Record<string, unknown>> {
+  const { comparison, status, phases } = outcome;
+  const durations = Object.entries(phases).map(([name, { durationMs }]) => [name, Math.round(durationMs)] as const);
+  const names = [...new Set([...Object.keys(comparison.A.models), ...Object.keys(comparison.B.models)])].sort();
+  const faults = faultsOf(outcome);
+  return {
+    converged: faults.length === 0,
+    faults,
+    models: Object.fromEntries(
+      names.map((name) => {
+        const a = comparison.A.models[name];
+        const b = comparison.B.models[name];
+        return [
+          name,
+          {
+            rows: a?.rows ?? 0,
+            rowsA: a?.rows ?? 0,
+            rowsB: b?.rows ?? 0,
+            digestA: a?.digest ?? null,
+            digestB: b?.digest ?? null,
+            independentDigestA: a?.independentDigest ?? null,
+            independentDigestB: b?.independentDigest ?? null,
+          },
+        ];
+      }),
+    ),
+    foreignKeyViolations: comparison.A.foreignKeyViolations + comparison.B.foreignKeyViolations,
+    durationMs: {
+      ...Object.fromEntries(durations),
+      total: durations.reduce((sum, [, durationMs]) => sum + durationMs, 0),
+    },
+    work: Object.fromEntries(Object.entries(phases).map(([name, { work }]) => [name, work])),
+    syncTableBytes: { A: status.A.syncTableBytes, B: status.B.syncTableBytes },
+    logEntries: { A: status.A.logEntries, B: status.B.logEntries },
+    parked: { A: status.A.parked, B: status.B.parked },
+    quarantined: { A: status.A.quarantined, B: status.B.quarantined },
+    itemsPassedOver: outcome.problems,
+    kills: outcome.kills,
+    directory: outcome.directory,
+    seed: outcome.seed,
+    kept: outcome.kept,
+  };
+}

@@ -1,0 +1,329 @@
+import { join } from "node:path";
+import { type Clock, isTidemarkError, type Random } from "@tidemark/plugin-api";
+import type { IndexResult } from "../indexer/index-location.js";
+import { uuidV5 } from "../indexer/uuid.js";
+import { DeviceHandle } from "./device-handle.js";
+import { untilInStep } from "./in-step.js";
+import { KillPlan } from "./kill-plan.js";
+import type { DeviceMessage, DeviceName, DeviceSetup } from "./messages.js";
+import type { DemoOutcome, PhaseFigures } from "./result.js";
+import type { ProgressDisplay } from "./ui/progress.js";
+
+/**
+ * The demo's course: two devices in two processes, from an empty library to the last comparison. Reads from top to
+ * bottom in `run`; every step may meet a process that has just been killed, and asks its successor again.
+ */
+export interface DemoOptions {
+  /** Absolute. Only read. */
+  readonly directory: string;
+  /** An empty directory for the databases and the scratch trees. */
+  readonly workDirectory: string;
+  readonly seed: string;
+  readonly maxFiles: number | null;
+  readonly scratchFiles: number;
+  /** Per device and round. */
+  readonly fileChanges: number;
+  readonly recordChanges: number;
+  /** How long nothing may move before the demo gives up. */
+  readonly stallMs: number;
+  /** Null: nobody is killed. */
+  readonly killSeed: string | null;
+  readonly kept: string | null;
+}
+
+export interface DemoDeps {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly display: ProgressDisplay;
+  /** The script of a device process. */
+  readonly deviceScript: string;
+  readonly signal: AbortSignal;
+}
+
+const DEVICE_NAMESPACE = "1f3a8f0e-7f3c-5c55-9c1b-3b1f6f0ad7c4";
+const NAMES = ["A", "B"] as const;
+/** B joins when A has dealt with so many items: early enough that indexing goes on, late enough that there is something. */
+const ITEMS_BEFORE_JOINING = 500;
+const LOOK_INTERVAL_MS = 250;
+
+export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<DemoOutcome> {
+  const run = new DemoRun(options, deps);
+  try {
+    return await run.run();
+  } finally {
+    await run.close();
+  }
+}
+
+interface Figures {
+  rows: number;
+  /** Over all processes that this device has had. */
+  received: number;
+  /** As the present process counts. */
+  receivedByProcess: number;
+  problems: number;
+}
+
+class DemoRun {
+  readonly #options: DemoOptions;
+  readonly #deps: DemoDeps;
+  readonly #devices: Readonly<Record<DeviceName, DeviceHandle>>;
+  readonly #figures: Readonly<Record<DeviceName, Figures>> = {
+    A: { rows: 0, received: 0, receivedByProcess: 0, problems: 0 },
+    B: { rows: 0, received: 0, receivedByProcess: 0, problems: 0 },
+  };
+  readonly #phases: Record<string, PhaseFigures> = {};
+  readonly #kills: KillPlan | null;
+  /** Called with every message; set by whoever waits for one. */
+  #wake: (() => void)[] = [];
+  #indexedByA = 0;
+
+  constructor(options: DemoOptions, deps: DemoDeps) {
+    this.#options = options;
+    this.#deps = deps;
+    const secret = Buffer.from(deps.random.bytes(24)).toString("base64url");
+    const libraryId = `demo ${options.seed}`;
+    const device = (name: DeviceName) =>
+      new DeviceHandle({
+        setup: this.#setup(name, libraryId, secret),
+        script: deps.deviceScript,
+        clock: deps.clock,
+        onMessage: (message) => this.#receive(name, message),
+        onRestarted: () => {
+          this.#figures[name].receivedByProcess = 0;
+          deps.display.note(`${name} is back`);
+        },
+      });
+    this.#devices = { A: device("A"), B: device("B") };
+    this.#kills =
+      options.killSeed === null
+        ? null
+        : new KillPlan({
+            seed: options.killSeed,
+            clock: deps.clock,
+            kill: (name) => this.#devices[name].kill(),
+            onKilled: ({ device: name }) => deps.display.note(`${name} is killed`),
+          });
+  }
+
+  async run(): Promise<DemoOutcome> {
+    const { A, B } = this.#devices;
+    const { directory, seed, workDirectory, killSeed, kept } = this.#options;
+
+    await this.#phase(
+      "index and join",
+      "A indexes a directory; B joins meanwhile, with a directory of its own",
+      async () => {
+        await A.open();
+        let allIndexed = false;
+        const indexed = this.#index("A", directory, "directory").finally(() => {
+          allIndexed = true;
+        });
+        await Promise.race([indexed, this.#until(() => allIndexed || this.#indexedByA >= ITEMS_BEFORE_JOINING)]);
+        B.setPeers([A.url!]);
+        const [onA, onB] = await Promise.all([
+          indexed.then(async (result) => [result, await this.#indexScratch("A")] as const),
+          B.open().then(() => this.#indexScratch("B")),
+        ]);
+        return [
+          { what: "A indexed", unit: "items", count: sumItems(onA[0]) + sumItems(onA[1]) },
+          { what: "B indexed", unit: "items", count: sumItems(onB) },
+        ];
+      },
+    );
+    await this.#phase("catch up", "Until both hold the same", () => this.#inStep());
+
+    await this.#phase("change together", "Both rename, move, delete, tag and comment at once", () =>
+      this.#round("together"),
+    );
+    await this.#phase("catch up again", "Until both hold the same", () => this.#inStep());
+
+    await this.#phase("change apart", "B goes offline; both go on, also with the same records", async () => {
+      await B.request("offline", {});
+      return this.#round("apart");
+    });
+    await this.#phase("come back", "B is online again, until both hold the same", async () => {
+      await B.request("online", {});
+      return this.#inStep();
+    });
+
+    await this.#phase("compare", "Digests of all models, and all references", async () => {
+      await Promise.all([A.request("compare", {}), B.request("compare", {})]);
+      return [];
+    });
+    // Once more, with nobody killed: figures of one moment.
+    const [compareA, compareB] = await Promise.all([A.request("compare", {}), B.request("compare", {})]);
+    const [statusA, statusB] = await Promise.all([A.request("status", {}), B.request("status", {})]);
+    this.#deps.display.stop();
+    return {
+      directory,
+      seed,
+      phases: this.#phases,
+      comparison: { A: compareA, B: compareB },
+      status: { A: statusA, B: statusB },
+      problems: { A: this.#figures.A.problems, B: this.#figures.B.problems },
+      kills: killSeed === null ? [] : (this.#kills?.kills ?? []),
+      kept: kept === null ? null : workDirectory,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#kills?.leave();
+    this.#deps.display.stop();
+    await Promise.all(NAMES.map((name) => this.#devices[name].close()));
+  }
+
+  #setup(name: DeviceName, libraryId: string, secret: string): DeviceSetup {
+    return {
+      name,
+      deviceId: uuidV5({ namespace: DEVICE_NAMESPACE, name: `${this.#options.seed} ${name}` }),
+      databaseFile: join(this.#options.workDirectory, `${name.toLowerCase()}.sqlite`),
+      libraryId,
+      secret,
+      role: name === "A" ? "found" : "join",
+      listenPort: name === "A" ? 0 : null,
+      peers: [],
+      online: true,
+    };
+  }
+
+  /** Runs one phase: measures it, shows it, and lets it be disturbed. */
+  async #phase(name: string, title: string, work: () => Promise<PhaseFigures["work"]>): Promise<void> {
+    const { clock, display, signal } = this.#deps;
+    signal.throwIfAborted();
+    display.phase(`${name[0]!.toUpperCase()}${name.slice(1)}: ${title}`);
+    this.#kills?.enter(name);
+    const startedMs = clock.monotonicMs();
+    const receivedBefore = { A: this.#figures.A.received, B: this.#figures.B.received };
+    const aborted = new Promise<never>((_, reject) => {
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    });
+    const done = await Promise.race([work(), aborted]);
+    this.#kills?.leave();
+    const received = NAMES.map((device) => ({
+      what: `${device} received`,
+      unit: "records",
+      count: this.#figures[device].received - receivedBefore[device],
+    }));
+    this.#phases[name] = {
+      durationMs: clock.monotonicMs() - startedMs,
+      work: [...done, ...received.filter(({ count }) => count > 0)],
+    };
+  }
+
+  async #index(name: DeviceName, root: string, label: string): Promise<IndexResult> {
+    const { workDirectory, maxFiles } = this.#options;
+    // The databases must not be opened as files while SQLite uses them, and would be different by the time they are read.
+    const result = await this.#devices[name].request("index", {
+      root,
+      label,
+      skip: label === "scratch" ? [] : [workDirectory],
+      maxFiles: label === "scratch" ? null : maxFiles,
+    });
+    this.#figures[name].problems += result.problemCount;
+    for (const { path, reason } of result.problems.slice(0, 5))
+      this.#deps.display.note(`${name} passed over ${path}: ${reason}`);
+    return result;
+  }
+
+  async #indexScratch(name: DeviceName): Promise<IndexResult> {
+    const root = this.#scratchRoot(name);
+    const { seed, scratchFiles } = this.#options;
+    await this.#devices[name].request("scratch", { root, seed: `${seed} ${name}`, files: scratchFiles });
+    return this.#index(name, root, "scratch");
+  }
+
+  #scratchRoot(name: DeviceName): string {
+    return join(this.#options.workDirectory, `scratch-${name.toLowerCase()}`);
+  }
+
+  /** Both devices change files, index them again, and change tags and metadata, at the same time. */
+  async #round(round: string): Promise<PhaseFigures["work"]> {
+    const { seed, fileChanges, recordChanges } = this.#options;
+    const work = await Promise.all(
+      NAMES.map(async (name) => {
+        const root = this.#scratchRoot(name);
+        await this.#devices[name].request("round", { root, seed, round, fileChanges, recordChanges });
+        const result = await this.#index(name, root, "scratch");
+        const { added, changed, moved, deleted } = result;
+        return [
+          { what: `${name} changed`, unit: "changes", count: fileChanges + recordChanges },
+          { what: `${name} found changed on disk`, unit: "entries", count: added + changed + moved + deleted },
+        ];
+      }),
+    );
+    return work.flat();
+  }
+
+  async #inStep(): Promise<PhaseFigures["work"]> {
+    const { clock } = this.#deps;
+    await untilInStep({
+      devices: [this.#comparable("A"), this.#comparable("B")],
+      clock,
+      nextLook: () => this.#nextMessage(LOOK_INTERVAL_MS),
+      stallMs: this.#options.stallMs,
+    });
+    return [];
+  }
+
+  #comparable(name: DeviceName) {
+    const device = this.#devices[name];
+    return { status: () => device.request("status", {}), compare: () => device.request("compare", {}) };
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!condition()) {
+      this.#deps.signal.throwIfAborted();
+      await this.#nextMessage(1_000);
+    }
+  }
+
+  /** Resolves with the next progress of either device, or after `atMostMs`. */
+  #nextMessage(atMostMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = this.#deps.clock.setTimeout(resolve, atMostMs);
+      this.#wake.push(() => {
+        timer.dispose();
+        resolve();
+      });
+    });
+  }
+
+  #receive(name: DeviceName, message: DeviceMessage): void {
+    const { display } = this.#deps;
+    const figures = this.#figures[name];
+    this.#kills?.onMessage(name);
+    if (message.kind === "progress") {
+      const { task, unit, done, total } = message;
+      if (name === "A") this.#indexedByA = Math.max(this.#indexedByA, done);
+      display.update({ name: `${name} ${task}`, unit, done, total });
+    } else if (message.kind === "records") {
+      figures.rows = message.rows;
+      figures.received += Math.max(0, message.received - figures.receivedByProcess);
+      figures.receivedByProcess = message.received;
+      const total = Math.max(this.#figures.A.rows, this.#figures.B.rows);
+      for (const side of NAMES) {
+        display.update({ name: `${side} records`, unit: "records", done: this.#figures[side].rows, total });
+      }
+    } else if (message.kind === "notice") {
+      display.note(`${name} ${message.text}`);
+      return;
+    } else {
+      // Answers wake nobody up: whoever asks waits for them anyway.
+      return;
+    }
+    const wake = this.#wake;
+    this.#wake = [];
+    for (const resume of wake) resume();
+  }
+}
+
+function sumItems({ added, changed, moved, unchanged }: IndexResult): number {
+  return added + changed + moved + unchanged;
+}
+
+/** An error in plain words: what, why, what to do. */
+export function inPlainWords(error: unknown): string {
+  if (isTidemarkError(error)) return `${error.what}: ${error.why}.\n${error.advice}.`;
+  return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
