@@ -96,7 +96,7 @@ async function forest(kind: Kind, uuidKey = false): Promise<Forest> {
 async function growByTypeOrm({ repository }: Forest, parents: readonly (number | null)[]): Promise<Folder[]> {
   const nodes: Folder[] = [];
   for (const [index, parent] of parents.entries()) {
-    const uuid = `u${String((index * 7) % 100).padStart(2, "0")}-${index}`;
+    const uuid = `u${String((index * 37) % 100).padStart(2, "0")}-${index}`;
     const node = repository.create({ uuid, name: "n", parent: parent === null ? null : nodes[parent]! });
     nodes.push(await repository.save(node));
   }
@@ -141,7 +141,7 @@ describe.each(KINDS)("a tree of kind %s", (kind) => {
         rebuildTrees({ ...copy, changed: "all" });
         expect(copy.derived()).toEqual(expected);
         spoil(copy);
-        expect(parents.length > 2 && copy.derived()).not.toEqual(expected);
+        if (parents.length > 2) expect(copy.derived()).not.toEqual(expected);
         rebuildTrees({ ...copy, changed: "all" });
         expect(copy.derived()).toEqual(expected);
       }),
@@ -187,7 +187,7 @@ describe.each(KINDS)("a tree of kind %s", (kind) => {
       it.db.exec(
         `UPDATE folder SET parentId = NULL WHERE parentId = ${gone!.id}; DELETE FROM folder WHERE id = ${gone!.id}`,
       );
-      rebuildTrees({ ...it, changed: [gone!.uuid, left!.uuid, "u21-3"] });
+      rebuildTrees({ ...it, changed: [gone!.uuid, left!.uuid, "u11-3"] });
       expect(it.derived()).toEqual(
         {
           closure: [1, 3, 4].map((id) => [id, id]),
