@@ -371,6 +371,28 @@ describe("dead peers", () => {
     expect(connection.ends).toEqual([{ code: "lost", reason: "no sign of life for 1000 ms" }]);
   });
 
+  it("takes any bytes as a sign of life, though no frame is complete and no ping is answered", async () => {
+    const listener = await listening({ pingIntervalMs: 1_000 });
+    const { upgrade, socket } = rawClient(listener.port);
+    upgrade();
+    const connection = await listener.host.nextConnection();
+    // The first fragment of a frame that never ends; control frames may stand between fragments.
+    socket.write(Buffer.from([0x02, 0x81, 0, 0, 0, 0, 7]));
+    for (let round = 0; round < 5; round++) {
+      const answered = new Promise<void>((resolve) => {
+        // Pings of the other side come in between; the answer carries the round.
+        socket.on("data", (text: string) => {
+          if (text.includes(`\x8a\x01${String.fromCharCode(round)}`)) resolve();
+        });
+      });
+      socket.write(Buffer.from([0x89, 0x81, 0, 0, 0, 0, round]));
+      await answered;
+      await listener.clock.advance(1_000);
+    }
+    expect(connection.ends).toEqual([]);
+    expect(connection.frames).toEqual([]);
+  });
+
   it("keeps a connection whose peer answers pings and says nothing else", async () => {
     const listener = await listening({ pingIntervalMs: 1_000 });
     const { ws } = await foreignClient(listener.url);
