@@ -46,6 +46,7 @@ export function parseArguments(args: readonly string[], defaults: ArgumentDefaul
     .option("--keep", "leave the databases, and say where they are")
     .option("--work-dir <path>", "where to put databases and scratch trees (default: the system's temporary directory)")
     .option("--settle-timeout <seconds>", "give up when nothing has moved for so long", "120")
+    .showHelpAfterError("Try --help for all options.")
     .parse([...args], { from: "user" });
   const options = program.opts<{
     dir?: string;
@@ -59,14 +60,6 @@ export function parseArguments(args: readonly string[], defaults: ArgumentDefaul
     workDir?: string;
     settleTimeout: string;
   }>();
-  if (program.args.length > 0) {
-    throw fileLibraryErrors.invalidArgument({
-      option: "The argument",
-      value: program.args[0]!,
-      why: "the demo takes options only",
-      advice: "Name a directory with --dir; --help lists all options",
-    });
-  }
   const quick = options.quick === true;
   const seed = options.seed ?? defaults.seed;
   return {

@@ -48,33 +48,33 @@ async function readTree(root: string): Promise<Tree> {
 
 async function changeOnce(tree: Tree, random: SeededRandom): Promise<void> {
   const on = (path: Buffer) => joinPath(tree.root, path);
-  const freshName = (word: string) => Buffer.from(`${word} ${random.int(1_000_000_000).toString(36)}`);
   const kind = random.next();
   const file = tree.files.length > 0 ? random.pick(tree.files) : null;
   const inner = tree.directories.filter((path) => path.length > 0);
 
   if (file === null || kind < 0.22) {
-    const path = joinPath(random.pick(tree.directories), freshName("new"));
+    const path = freshPath(tree, random.pick(tree.directories), "new", random);
     await writeFile(on(path), `written ${random.int(1000)}\n`.repeat(1 + random.int(20)));
     tree.files.push(path);
   } else if (kind < 0.42) {
     // Appending always changes the size: the clock of a file system may be too coarse to show two writes.
     if (await isPlainFile(on(file))) await appendFile(on(file), `edited ${random.int(1000)}\n`);
   } else if (kind < 0.6) {
-    replace(tree.files, file, await move(tree, file, joinPath(parentOf(file), freshName("renamed"))));
+    replace(tree.files, file, await move(tree, file, freshPath(tree, parentOf(file), "renamed", random)));
   } else if (kind < 0.76) {
     const directory = random.pick(tree.directories);
-    replace(tree.files, file, await move(tree, file, joinPath(directory, freshName("moved"))));
+    replace(tree.files, file, await move(tree, file, freshPath(tree, directory, "moved", random)));
   } else if (kind < 0.9) {
     await rm(on(file));
     tree.files.splice(tree.files.indexOf(file), 1);
   } else if (kind < 0.94 || inner.length === 0) {
-    const path = joinPath(random.pick(tree.directories), freshName("folder"));
+    const path = freshPath(tree, random.pick(tree.directories), "folder", random);
     await mkdir(on(path));
     tree.directories.push(path);
   } else if (kind < 0.985) {
     const from = random.pick(inner);
-    const to = joinPath(random.pick(tree.directories.filter((path) => !isWithin(path, from))), freshName("relocated"));
+    const outside = tree.directories.filter((path) => !isWithin(path, from));
+    const to = freshPath(tree, random.pick(outside), "relocated", random);
     await move(tree, from, to);
     const relocate = (path: Buffer) => (isWithin(path, from) ? Buffer.concat([to, path.subarray(from.length)]) : path);
     tree.directories = tree.directories.map(relocate);
@@ -84,6 +84,14 @@ async function changeOnce(tree: Tree, random: SeededRandom): Promise<void> {
     await rm(on(gone), { recursive: true });
     tree.directories = tree.directories.filter((path) => !isWithin(path, gone));
     tree.files = tree.files.filter((path) => !isWithin(path, gone));
+  }
+}
+
+/** A path where nothing is: a round that is made again draws the same names again. */
+function freshPath(tree: Tree, directory: Buffer, word: string, random: SeededRandom): Buffer {
+  for (;;) {
+    const path = joinPath(directory, Buffer.from(`${word} ${random.int(1_000_000_000).toString(36)}`));
+    if (![...tree.files, ...tree.directories].some((taken) => taken.equals(path))) return path;
   }
 }
 

@@ -31,8 +31,4 @@ export class SeededRandom {
   pick<Item>(items: readonly Item[]): Item {
     return items[this.int(items.length)]!;
   }
-
-  bytes(length: number): Uint8Array {
-    return Uint8Array.from({ length }, () => this.int(256));
-  }
 }

@@ -1,0 +1,125 @@
+import { readdir, readFile, readlink } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, describe, expect, it } from "vitest";
+import { openTestLibrary, type TestLibrary } from "../library.test-support.js";
+import { makeRound } from "./round.js";
+import { buildScratchTree } from "./scratch-tree.js";
+import { SeededRandom } from "./seeded-random.js";
+
+const DEVICE = "0b7a1f0e-9f6f-4c7b-8d7e-5a1f5f0c0001";
+
+describe("a round of changes", () => {
+  const open: TestLibrary[] = [];
+  afterEach(async () => {
+    for (const library of open.splice(0)) await library.close();
+  });
+
+  /** A library with a scratch tree, indexed, changed and indexed again. */
+  async function changedLibrary({ seed, rounds = 1 }: { seed: string; rounds?: number }) {
+    const library = await openTestLibrary({ deviceId: DEVICE });
+    open.push(library);
+    const root = join(library.directory, "scratch");
+    await buildScratchTree({ root, seed: "tree", files: 60 });
+    await library.index(root);
+    const before = await tables(library);
+    let progress = { done: 0, total: 0 };
+    for (let i = 0; i < rounds; i++) {
+      await makeRound({
+        dataSource: library.dataSource,
+        deviceId: DEVICE,
+        scratchRoot: root,
+        seed,
+        round: "r",
+        fileChanges: 60,
+        recordChanges: 200,
+        onProgress: (now) => {
+          progress = now;
+        },
+      });
+    }
+    const files = await filesBelow(root);
+    const result = await library.index(root);
+    return { library, root, before, files, result, progress, after: await tables(library) };
+  }
+
+  async function filesBelow(root: string): Promise<Record<string, string>> {
+    const found: Record<string, string> = {};
+    for (const item of await readdir(root, { withFileTypes: true, recursive: true })) {
+      const path = join(item.parentPath, item.name);
+      // The name that is not UTF-8 can't be opened by its text; it is there or not.
+      const content = item.name.includes("\u{fffd}")
+        ? "bytes"
+        : item.isSymbolicLink()
+          ? await readlink(path)
+          : item.isFile()
+            ? (await readFile(path)).toString("base64")
+            : "directory";
+      found[path.slice(root.length)] = content;
+    }
+    return found;
+  }
+
+  /** What the round decides: inodes, times and the random part of identities are not its business. */
+  async function tables({ dataSource }: TestLibrary) {
+    return {
+      tags: await dataSource.query<{ uuid: string }[]>("SELECT uuid, name, colour FROM tag ORDER BY uuid"),
+      tagged: await dataSource.query<{ n: number }[]>("SELECT count(*) AS n FROM entry_tag"),
+      metadata: await dataSource.query<unknown[]>("SELECT notes, favourite, rating FROM user_metadata ORDER BY id"),
+      entries: await dataSource.query<{ name: string }[]>("SELECT name FROM entry ORDER BY name"),
+      described: await dataSource.query<{ n: number }[]>(
+        "SELECT count(*) AS n FROM entry WHERE metadataId IS NOT NULL",
+      ),
+    };
+  }
+
+  it("changes files, tags, taggings and metadata", async () => {
+    const { before, after, result, progress, library } = await changedLibrary({ seed: "one" });
+    expect(before.tags).toEqual([]);
+    expect(after.tags.length).toBeGreaterThan(8);
+    expect(after.tagged[0]?.n).toBeGreaterThan(10);
+    expect(after.metadata.length).toBeGreaterThan(10);
+    expect(after.described[0]?.n).toBeGreaterThan(10);
+    for (const count of [result.added, result.changed, result.moved, result.deleted]) expect(count).toBeGreaterThan(0);
+    expect(progress).toEqual({ done: 260, total: 260 });
+    expect(await library.dataSource.query("PRAGMA foreign_key_check")).toEqual([]);
+  });
+
+  it("is the same for the same seed, and another for another", async () => {
+    const first = await changedLibrary({ seed: "one" });
+    const second = await changedLibrary({ seed: "one" });
+    const other = await changedLibrary({ seed: "two" });
+    expect(second.files).toEqual(first.files);
+    expect(second.after.tags).toEqual(first.after.tags);
+    expect(second.after.metadata).toEqual(first.after.metadata);
+    expect(second.after.tagged).toEqual(first.after.tagged);
+    expect(other.files).not.toEqual(first.files);
+    expect(other.after.tags).not.toEqual(first.after.tags);
+  });
+
+  it("can be made again after it was cut off", async () => {
+    const { after, library } = await changedLibrary({ seed: "one", rounds: 2 });
+    expect(new Set(after.tags.map(({ uuid }) => uuid)).size).toBe(after.tags.length);
+    expect(await library.dataSource.query("PRAGMA foreign_key_check")).toEqual([]);
+  });
+
+  it("leaves the indexed library and the tree in step", async () => {
+    const { root, library } = await changedLibrary({ seed: "three" });
+    expect(await library.index(root)).toMatchObject({ added: 0, changed: 0, moved: 0, deleted: 0, problemCount: 0 });
+  });
+});
+
+describe("seeded chance", () => {
+  it("repeats itself, keeps its bounds and is spread evenly", () => {
+    const numbers = (seed: string) => {
+      const random = new SeededRandom(seed);
+      return Array.from({ length: 10_000 }, () => random.int(10));
+    };
+    const first = numbers("a");
+    expect(numbers("a")).toEqual(first);
+    expect(numbers("b")).not.toEqual(first);
+    for (let digit = 0; digit < 10; digit++) {
+      const share = first.filter((number) => number === digit).length / first.length;
+      expect(Math.abs(share - 0.1)).toBeLessThan(0.02);
+    }
+  });
+});
