@@ -1,0 +1,63 @@
+// What the settings of the kernel must look like, with every default. Plugins' own settings are only passed through here.
+
+import { z } from "zod";
+
+const MIB = 1_048_576;
+const milliseconds = z.number().min(1).max(2_147_483_647);
+
+export const POOL_SIZE = z.number().int().min(2).max(1_000);
+
+export const pluginSettingShape = z.union(
+  [
+    z.boolean(),
+    z.strictObject({
+      enabled: z.boolean().optional(),
+      onActivationFailure: z.enum(["abort", "continue"]).optional(),
+      settings: z.unknown().optional(),
+    }),
+  ],
+  { error: "Invalid input: expected true, false or an object" },
+);
+
+export const pluginsShape = z.record(z.string(), pluginSettingShape);
+
+export const settingsShape = z.strictObject({
+  library: z.strictObject({
+    id: z.string().min(1),
+    // Code points, as the authenticator counts them.
+    secret: z.string().refine((secret) => [...secret].length >= 16, "Too short: expected at least 16 characters"),
+    role: z.enum(["found", "join"]),
+  }),
+  device: z.strictObject({ id: z.string().min(1), name: z.string().min(1) }),
+  plugins: pluginsShape.default({}),
+  overlayFile: z.string().min(1).optional(),
+  pool: z.strictObject({ size: POOL_SIZE.default(30), acquireTimeoutMs: milliseconds.default(30_000) }).prefault({}),
+  replication: z
+    .strictObject({
+      pageRecords: z.number().int().min(1).max(10_000).default(2_000),
+      windowBytes: z
+        .number()
+        .int()
+        .min(65_536)
+        .default(8 * MIB),
+      maxFrameBytes: z
+        .number()
+        .int()
+        .min(65_536)
+        .default(16 * MIB),
+      requestTimeoutMs: milliseconds.default(30_000),
+      retryDelayMs: z.number().min(0).max(2_147_483_647).default(5_000),
+      heartbeatMs: milliseconds.default(60_000),
+    })
+    .prefault({}),
+  clock: z.strictObject({ maxDriftMs: milliseconds.default(300_000) }).prefault({}),
+  storage: z
+    .strictObject({ sliceMs: z.number().min(1).max(1_000).default(8), pollMs: milliseconds.default(250) })
+    .prefault({}),
+});
+
+/** The settings with the kernel's own defaults, the plugins as they were written. */
+export type ShapedSettings = z.output<typeof settingsShape>;
+
+/** How a plugin is set, as written. */
+export type WrittenPluginSetting = z.output<typeof pluginSettingShape>;

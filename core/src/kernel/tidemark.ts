@@ -1,0 +1,84 @@
+// What an application holds: the public face of a kernel.
+
+import type { Events, KernelState, Services } from "@tidemark/plugin-api";
+import type { JournalEntry, JournalQuery, ModelDigest, SyncStatus } from "./engine.js";
+import type { TidemarkReport } from "./report.js";
+
+/**
+ * One library on one device. Made by `createTidemark`; lives once: after `stop`, or after a `start` that failed, make a
+ * new one.
+ *
+ * @example
+ * await using tidemark = createTidemark({ dataSource, entities, plugins, settings });
+ * await tidemark.start();
+ */
+export interface Tidemark {
+  readonly state: KernelState;
+
+  /** Events of this kernel; may be listened to before `start`. */
+  readonly events: Events;
+
+  /**
+   * Services of plugins. `get` throws `TIDEMARK_SERVICE_MISSING`, naming the plugin that would provide it; `find` returns
+   * `undefined`.
+   */
+  readonly services: Pick<Services, "get" | "find">;
+
+  /**
+   * Resolves the settings, activates the plugins, and starts storage and replication, in this order. Resolves when the
+   * kernel runs; being in step with peers comes later, see {@link status}. Calling it again returns the same outcome.
+   *
+   * Rejects with the typed error of what failed; by then everything that had been started is stopped again.
+   * `TIDEMARK_KERNEL_STATE` after `stop`.
+   */
+  start(): Promise<void>;
+
+  /**
+   * Ends all sessions with peers. Local changes are still captured, and go out after `resume`. Nothing happens if the
+   * kernel is paused already. Rejects with `TIDEMARK_KERNEL_STATE` when it does not run.
+   */
+  pause(): Promise<void>;
+
+  /** Begins to replicate again after `pause`. Nothing happens if the kernel runs. */
+  resume(): Promise<void>;
+
+  /**
+   * Stops replication, then storage, then the plugins, the last activated first. Waits for a start or a pause that is
+   * under way. Calling it again returns the same outcome, and a kernel that was never started just stops. The data
+   * source stays open: it is the application's.
+   */
+  stop(): Promise<void>;
+
+  /** The kernel, its plugins (state, why, activation time, hooks, services) and its transports, as they are now. */
+  report(): TidemarkReport;
+
+  /** The report as an aligned table of plain text. */
+  renderReport(): string;
+
+  /**
+   * A fingerprint of all records of `model` (its wire name), the same on every device that is in step. Reads the whole
+   * model. Rejects with `TIDEMARK_KERNEL_STATE` when the kernel does not run.
+   */
+  digest(model: string): Promise<ModelDigest>;
+
+  /** Where synchronization stands: peers, backfill, parked records, sizes. Rejects as {@link digest} does. */
+  status(): Promise<SyncStatus>;
+
+  /** What a person may want to look at, newest first: changes that were taken back, records that were refused. */
+  journal(query?: JournalQuery): Promise<readonly JournalEntry[]>;
+
+  /**
+   * Keeps every record, forgets all that is known about synchronization, and comes back to the library by a full
+   * backfill. The way out of damaged sync tables. Rejects as {@link digest} does.
+   */
+  resetSyncState(): Promise<void>;
+
+  /**
+   * Removes the sync tables and the triggers from the database, and stops. The records stay. Rejects as {@link digest}
+   * does.
+   */
+  uninstall(): Promise<void>;
+
+  /** The same as {@link stop}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
+}
