@@ -137,7 +137,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     report,
     renderReport: () => renderReport(report()),
     digest: async (model) => started("make a digest").digest(model),
-    status: async () => started("say its status").status(),
+    status: async () => ({ ...(await started("say its status").status()), state: lifecycle.state }),
     journal: async (query) => started("read the journal").journal(query),
     resetSyncState: async () => started("reset the sync state").resetSyncState(),
     async uninstall() {
