@@ -47,7 +47,8 @@ export class KillPlan {
   enter(phase: string): void {
     this.leave();
     const device = this.#random.next() < 0.5 ? "A" : "B";
-    const messagesLeft = 1 + this.#random.int(12);
+    // Small numbers are likelier, because some phases are over after a few messages; large ones let phases get going.
+    const messagesLeft = Math.floor(40 ** this.#random.next());
     const delayMs = 50 + this.#random.int(3_000);
     this.#armed = { phase, device, messagesLeft, timer: this.#options.clock.setTimeout(() => this.#fire(), delayMs) };
   }

@@ -98,20 +98,29 @@ async function inWorkDirectory<Result>(
   const parent = workDirectory ?? tmpdir();
   let own: string;
   try {
-    await mkdir(parent, { recursive: true });
+    await createIfMissing(parent);
     own = await mkdtemp(join(await realpath(parent), "tidemark-demo-"));
   } catch (error) {
     throw fileLibraryErrors.invalidArgument({
       option: "--work-dir",
       value: parent,
       why: `nothing can be created there (${systemCode(error)})`,
-      advice: "Give a directory that may be written to",
+      advice: "Give a directory that may be written to, or a new one in one that exists",
     });
   }
   try {
     return await work(own);
   } finally {
     if (!keep) await rm(own, { recursive: true, force: true });
+  }
+}
+
+async function createIfMissing(path: string): Promise<void> {
+  try {
+    // Not recursive: a mistyped path should fail, not leave a chain of directories behind.
+    await mkdir(path);
+  } catch (error) {
+    if (systemCode(error) !== "EEXIST") throw error;
   }
 }
 

@@ -61,7 +61,8 @@ interface Figures {
   received: number;
   /** As the present process counts. */
   receivedByProcess: number;
-  problems: number;
+  /** Items passed over, by the directory that was indexed, as of its last run. */
+  readonly problems: Map<string, number>;
 }
 
 class DemoRun {
@@ -69,8 +70,8 @@ class DemoRun {
   readonly #deps: DemoDeps;
   readonly #devices: Readonly<Record<DeviceName, DeviceHandle>>;
   readonly #figures: Readonly<Record<DeviceName, Figures>> = {
-    A: { rows: 0, received: 0, receivedByProcess: 0, problems: 0 },
-    B: { rows: 0, received: 0, receivedByProcess: 0, problems: 0 },
+    A: { rows: 0, received: 0, receivedByProcess: 0, problems: new Map() },
+    B: { rows: 0, received: 0, receivedByProcess: 0, problems: new Map() },
   };
   readonly #phases: Record<string, PhaseFigures> = {};
   readonly #kills: KillPlan | null;
@@ -161,7 +162,7 @@ class DemoRun {
       phases: this.#phases,
       comparison: { A: compareA, B: compareB },
       status: { A: statusA, B: statusB },
-      problems: { A: this.#figures.A.problems, B: this.#figures.B.problems },
+      problems: { A: sum(this.#figures.A.problems.values()), B: sum(this.#figures.B.problems.values()) },
       kills: killSeed === null ? [] : (this.#kills?.kills ?? []),
       kept: kept === null ? null : workDirectory,
     };
@@ -220,7 +221,7 @@ class DemoRun {
       skip: label === "scratch" ? [] : [workDirectory],
       maxFiles: label === "scratch" ? null : maxFiles,
     });
-    this.#figures[name].problems += result.problemCount;
+    this.#figures[name].problems.set(root, result.problemCount);
     for (const { path, reason } of result.problems.slice(0, 5))
       this.#deps.display.note(`${name} passed over ${path}: ${reason}`);
     return result;
@@ -316,6 +317,12 @@ class DemoRun {
     this.#wake = [];
     for (const resume of wake) resume();
   }
+}
+
+function sum(counts: Iterable<number>): number {
+  let total = 0;
+  for (const count of counts) total += count;
+  return total;
 }
 
 function sumItems({ added, changed, moved, unchanged }: IndexResult): number {

@@ -1,0 +1,54 @@
+// Stands in for a device's process in tests of the demo's course: does nothing, says all that a device says, and
+// remembers in its "database" what it was asked.
+import { appendFileSync } from "node:fs";
+
+let file;
+let received = 0;
+const rows = { tag: 3, entry: 7 };
+const results = {
+  open: () => ({ url: "ws://127.0.0.1:4711/" }),
+  online: () => ({ url: null }),
+  offline: () => null,
+  scratch: () => null,
+  round: () => null,
+  index: () => ({
+    added: 5,
+    changed: 1,
+    moved: 0,
+    deleted: 0,
+    unchanged: 1,
+    filesHashed: 6,
+    bytesHashed: 100,
+    problemCount: 1,
+    problems: [{ path: "secret", reason: "no permission to read it" }],
+  }),
+  status: () => ({
+    idle: true,
+    readyPeers: 1,
+    backfilling: false,
+    outbox: 0,
+    logEntries: 4,
+    syncTableBytes: 5_000,
+    parked: 0,
+    quarantined: 0,
+    rows,
+  }),
+  compare: () => ({ models: { Tag: { rows: 3, digest: "d", independentDigest: "i" } }, foreignKeyViolations: 0 }),
+  close: () => null,
+};
+
+process.on("message", async (request) => {
+  const { id, kind } = request;
+  if (kind === "open") file = request.setup.databaseFile;
+  appendFileSync(file, `${JSON.stringify(request)}\n`);
+  if (kind === "index" || kind === "round") {
+    for (let done = 0; done <= 20; done++) {
+      await new Promise((resolve) => setImmediate(resolve));
+      process.send({ kind: "progress", task: kind, unit: "items", done, total: 20 });
+    }
+    received += 10;
+    process.send({ kind: "records", rows: 10, received });
+  }
+  process.send({ kind: "result", id, result: results[kind]() });
+  if (kind === "close") process.disconnect();
+});
