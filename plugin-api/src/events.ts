@@ -25,6 +25,8 @@ export interface KernelEvents {
   leaseTimedOut: { readonly kind: "reader" | "writer"; readonly holder: string; readonly waitMs: number };
   poolChanged: { readonly active: number; readonly idle: number; readonly waiting: number; readonly limit: number };
   poolPressure: PoolPressure & { readonly advice: PoolAdvice; readonly advisedBy: readonly string[] };
+  /** The declarations have been resolved; the names are those on the wire. */
+  modelsRegistered: { readonly models: readonly string[] };
   /** A capture trigger was missing or different: writes in between may not have been captured. */
   captureGap: { readonly model: string; readonly table: string; readonly reason: string };
   /** Local changes received their stamps and entered the log. */
@@ -68,6 +70,8 @@ export interface KernelEvents {
     readonly allTotal: number;
   };
   backfillCompleted: { readonly peer: string; readonly records: number; readonly durationMs: number };
+  /** A peer has told, durably, up to where it has everything. */
+  vectorAcknowledged: { readonly peer: string };
   /** A page was sent; for figures of the serving side. */
   pageServed: {
     readonly peer: string;

@@ -37,7 +37,7 @@ export function problemsOf({
     });
   };
 
-  for (const issue of result.issues ?? []) {
+  for (const issue of (result.issues ?? []).flatMap(closest)) {
     const path = pathOf(issue);
     const unknown = unknownKeysOf(issue);
     const known = path.reduce<KnownKeys>((node, key) => node.at(key), keys);
@@ -55,6 +55,21 @@ export function problemsOf({
   lookForDropped(input, keys, []);
   // A misspelt key often makes a value missing: it comes first, because mending it mends both.
   return [...problems.values()].sort((a, b) => Number(b.kind === "unknown-key") - Number(a.kind === "unknown-key"));
+}
+
+/**
+ * Of a value that fits none of several alternatives, zod tells what each of them minds. What minds something inside the
+ * value was meant; where none does, the value as a whole is wrong.
+ */
+function closest(issue: StandardIssue): readonly StandardIssue[] {
+  const { code, errors } = issue as {
+    readonly code?: unknown;
+    readonly errors?: readonly (readonly StandardIssue[])[];
+  };
+  if (code !== "invalid_union" || !Array.isArray(errors)) return [issue];
+  const inside = errors.find((issues) => issues.length > 0 && issues.every(({ path = [] }) => path.length > 0));
+  if (inside === undefined) return [issue];
+  return inside.flatMap((inner) => closest({ ...inner, path: [...(issue.path ?? []), ...(inner.path ?? [])] }));
 }
 
 function pathOf({ path = [] }: StandardIssue): Path {

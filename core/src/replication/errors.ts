@@ -18,4 +18,157 @@ export const replicationErrors = {
       advice: "Keep large contents in files, or exclude the column from sync with `exclude`",
       details: { length },
     }),
+  malformed: ({ reason }: { readonly reason: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_WIRE_MALFORMED",
+      what: "A message from a peer was refused",
+      why: reason,
+      advice: "Update the device that sent it; if it runs the same version, please report this as a bug",
+      details: { reason },
+    }),
+  fromTheFuture: ({ hlc, limit }: { readonly hlc: number; readonly limit: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+      what: "A received change was refused",
+      why: "it is stamped further in the future than any clock may be off",
+      advice: "Set the clocks of this device and of the one that made the change; then it is taken by itself",
+      details: { hlc, limit },
+    }),
+  protocolVersion: ({ own, peer }: { readonly own: number; readonly peer: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_PROTOCOL_VERSION",
+      what: "The peer can't be synced with",
+      why: `it speaks version ${peer} of the protocol, and this device version ${own}`,
+      advice: "Update the application on the older of the two",
+      details: { own, peer },
+    }),
+  otherLibrary: ({ own, peer }: { readonly own: string; readonly peer: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_OTHER_LIBRARY",
+      what: "The peer can't be synced with",
+      why: `it belongs to the library "${peer}", and this device to "${own}"`,
+      advice: "Check `library.id` in the settings of both, and the address that was dialled",
+      details: { own, peer },
+    }),
+  authenticationMethod: ({ own, peer }: { readonly own: string; readonly peer: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_AUTHENTICATION_METHOD",
+      what: "The peer can't be synced with",
+      why: `it proves itself by "${peer}", and this device by "${own}"`,
+      advice: "Give both devices the same kind of authenticator",
+      details: { own, peer },
+    }),
+  wrongSecret: () =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_WRONG_SECRET",
+      what: "The peer can't be synced with",
+      why: "its proof does not fit the secret of this library",
+      advice: "Give both devices the same `library.secret`; if you do not know the peer, somebody is trying to get in",
+    }),
+  sameDevice: ({ device }: { readonly device: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_SAME_DEVICE",
+      what: "The peer can't be synced with",
+      why: `it calls itself "${device}", which is the id of this device`,
+      advice: "Give every device an id of its own; if the database was copied, call resetSyncState() on the copy",
+      details: { device },
+    }),
+  regressed: ({ device, self }: { readonly device: string; readonly self: boolean }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_REGRESSED",
+      what: self ? "This device can't be synced" : "The peer can't be synced with",
+      why: `others have seen more of ${device} than its database holds, so it has gone back in time (a restored backup, a copied file, or a loss of power)`,
+      advice: "Call resetSyncState() on that device: it keeps every record and joins anew",
+      details: { device, self },
+    }),
+  clockDrift: ({ driftMs, limitMs }: { readonly driftMs: number; readonly limitMs: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_CLOCK_DRIFT",
+      what: "The peer can't be synced with for now",
+      why: `its clock and this one are ${Math.round(Math.abs(driftMs) / 1000)} s apart; at most ${Math.round(limitMs / 1000)} s are allowed`,
+      advice: "Set the clocks of both devices; work goes on, and sync resumes by itself",
+      details: { driftMs, limitMs },
+    }),
+  databaseOfOtherLibrary: ({ own, found }: { readonly own: string; readonly found: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_DATABASE_OF_OTHER_LIBRARY",
+      what: "This database can't be synced with these settings",
+      why: `it belongs to the library "${found}", and the settings name "${own}"`,
+      advice: "Correct `library.id`, or call uninstall() with the old settings to take the database out of its library",
+      details: { own, found },
+    }),
+  databaseOfOtherDevice: ({ own, found }: { readonly own: string; readonly found: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_DATABASE_OF_OTHER_DEVICE",
+      what: "This database can't be synced with these settings",
+      why: `it belongs to the device "${found}", and the settings name "${own}"`,
+      advice: "Correct `device.id`; if the database was copied from that device, call resetSyncState() on the copy",
+      details: { own, found },
+    }),
+  notReady: () =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_NOT_READY",
+      what: "The peer can't serve the library yet",
+      why: "it is not a member, or has not received the whole library itself",
+      advice: "Nothing needs to be done: it says when it is ready",
+    }),
+  refused: ({ code, reason }: { readonly code: string; readonly reason: string }) =>
+    new TidemarkError({
+      code,
+      what: "The peer refused a request",
+      why: reason,
+      advice: "It is tried again by itself",
+    }),
+  timedOut: ({ request, timeoutMs }: { readonly request: string; readonly timeoutMs: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_TIMED_OUT",
+      what: `The peer did not answer (${request})`,
+      why: `nothing came for ${timeoutMs} ms`,
+      advice: "It is tried again by itself; raise `replication.requestTimeoutMs` for very slow links",
+      details: { request, timeoutMs },
+    }),
+  sessionLost: ({ reason }: { readonly reason: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_SESSION_LOST",
+      what: "The session with the peer broke off",
+      why: reason,
+      advice: "It is taken up again by itself",
+    }),
+  unknownModel: ({ model, known }: { readonly model: string; readonly known: readonly string[] }) =>
+    new TidemarkError({
+      code: "TIDEMARK_UNKNOWN_MODEL",
+      what: `There is no model "${model}"`,
+      why: "no registered entity has this name on the wire",
+      advice: `Use one of: ${known.join(", ")}`,
+      details: { model, known },
+    }),
+  notStarted: () =>
+    new TidemarkError({
+      code: "TIDEMARK_NOT_STARTED",
+      what: "Tidemark can't answer",
+      why: "it is not running",
+      advice: "Call start() and wait for it first",
+    }),
+  internal: ({ cause }: { readonly cause: unknown }) =>
+    new TidemarkError({
+      code: "TIDEMARK_REPLICATION_FAILED",
+      what: "Replication with the peer failed",
+      why: cause instanceof Error ? cause.message : String(cause),
+      advice: "It is tried again by itself; if it keeps failing, please report this with the log",
+      cause,
+    }),
 };
+
+/** Errors that no retry can mend. */
+const FINAL = new Set([
+  "TIDEMARK_PEER_PROTOCOL_VERSION",
+  "TIDEMARK_PEER_OTHER_LIBRARY",
+  "TIDEMARK_PEER_AUTHENTICATION_METHOD",
+  "TIDEMARK_PEER_WRONG_SECRET",
+  "TIDEMARK_PEER_SAME_DEVICE",
+  "TIDEMARK_PEER_REGRESSED",
+]);
+
+export function isRetryable(error: TidemarkError): boolean {
+  return !FINAL.has(error.code);
+}

@@ -44,8 +44,8 @@ export function captureTriggers(plan: CapturePlan): readonly CaptureTrigger[] {
   const key = (row: string) => (plan.key === null ? "NULL" : `${row}.${quoteName(plan.key)}`);
   const hop = (row: string) => (plan.hop === null ? "NULL" : `${row}.${quoteName(plan.hop)}`);
   const birth = insert(
-    "record, mask, hop",
-    `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${BORN}, ${hop("NEW")})`,
+    "record, mask, key, hop",
+    `VALUES (${NOW}, ${plan.model}, ${record(plan.identity, "NEW")}, ${BORN}, ${key("NEW")}, ${hop("NEW")})`,
   );
   const death = insert(
     "record, mask, key, hop",

@@ -44,7 +44,8 @@ const MIGRATIONS: readonly string[] = [
     sequence INTEGER NOT NULL,       -- last local sequence number given to a stamp
     fence INTEGER NOT NULL,          -- changed by every fence
     log_id TEXT NOT NULL,            -- names this log; a position in it means nothing in another one
-    token INTEGER NOT NULL           -- session token, raised before data flows
+    token INTEGER NOT NULL,          -- session token, raised before data flows
+    ready INTEGER NOT NULL DEFAULT 0 -- 1 once this device has the whole library and may serve it
   );
   -- Names to numbers, never reused.
   CREATE TABLE tidemark_model (num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -64,8 +65,8 @@ const MIGRATIONS: readonly string[] = [
     record TEXT,                     -- identity; for derived identities the local key values as a JSON array
     mask INTEGER NOT NULL,           -- -1 birth, -2 death, -3 suspect, else the bits of the changed columns of one part
     part INTEGER NOT NULL DEFAULT 0, -- bit b of the mask is column 48 * part + b + 1
-    key INTEGER,                     -- deaths and suspects: the local integer key that the row had
-    hop                              -- deaths and suspects: the local value of the next reference on the way to the owner
+    key INTEGER,                     -- births, deaths and suspects: the local integer key of the row
+    hop                              -- local value of the next reference on the way to the owner: births the new one, else the old
   );
   -- The log: newest stamps, no payload.
   -- col: -1 newest birth, -2 death, 0 all columns (device-owned), >0 a column, <= -10 older births above the death.
@@ -124,8 +125,9 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE tidemark_backfill (
     id INTEGER PRIMARY KEY CHECK (id = 1),
     mode TEXT NOT NULL,              -- join | full
-    server INTEGER, noted TEXT, floor INTEGER NOT NULL,
-    cursors TEXT NOT NULL,           -- JSON: model name -> { after, done }
+    noted TEXT, floor INTEGER NOT NULL,
+    cursors TEXT NOT NULL,           -- JSON: model name -> { after, done, complete }
+    total INTEGER NOT NULL DEFAULT 0,
     started INTEGER NOT NULL
   );
   CREATE TABLE tidemark_journal (

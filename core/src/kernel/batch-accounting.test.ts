@@ -1,0 +1,159 @@
+import type { ApplyBatch, Operation } from "@tidemark/plugin-api";
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { generateBatch } from "../testing/generated-batches.js";
+import { SeededRandom } from "../testing/seeded-random.js";
+import { accountFor, freezeBatch } from "./batch-accounting.js";
+
+const operation = (id: number, said: Partial<Operation> = {}): Operation => ({
+  id,
+  model: "Entry",
+  record: `record-${id}`,
+  kind: "upsert",
+  values: { name: "a", folder: "f" },
+  references: [{ column: "folder", targetModel: "Folder", identity: "f", required: true }],
+  ...said,
+});
+
+const before: ApplyBatch = {
+  id: 1,
+  peer: "peer",
+  phase: "live",
+  operations: [operation(1), operation(2), operation(3)],
+  deferred: [{ id: 4, reason: "earlier" }],
+  rejected: [],
+};
+const [one, two, three] = before.operations as [Operation, Operation, Operation];
+
+const account = (said: object): ApplyBatch =>
+  accountFor({ before, after: { ...before, ...said }, pluginId: "resolver" });
+
+describe("the account of a batch", () => {
+  it("accepts any order, deferrals and rejections with a reason, and resolutions", () => {
+    const found = { kind: "found", localKey: 7 } as const;
+    const after = account({
+      operations: [{ ...three, references: [{ ...three.references[0]!, resolution: found }] }, one],
+      deferred: [{ id: 4, reason: "still" }],
+      rejected: [{ id: 2, reason: "too long" }],
+    });
+    expect(after.operations.map(({ id }) => id)).toEqual([3, 1]);
+    expect(after.operations[0]?.references[0]?.resolution).toEqual(found);
+    expect(after.rejected).toEqual([{ id: 2, reason: "too long" }]);
+  });
+
+  it("does not let a plugin say whose batch it is", () => {
+    expect(account({ id: 9, peer: "another", phase: "backfill" })).toMatchObject({
+      id: 1,
+      peer: "peer",
+      phase: "live",
+    });
+  });
+
+  it.each([
+    ["loses an operation", { operations: [one, three] }, "operation 2 is missing: 2", [2]],
+    ["loses what was deferred before", { deferred: [] }, "operation 4 is missing: 4", [4]],
+    ["has an operation twice", { operations: [one, two, three, one] }, "operation 1 comes twice", [1]],
+    ["keeps what it rejects", { rejected: [{ id: 2, reason: "x" }] }, "operation 2 comes twice", [2]],
+    ["invents one", { operations: [...before.operations, operation(9)] }, "operation 9 was not in the batch", [9]],
+    [
+      "defers an invented one",
+      { deferred: [...before.deferred, { id: 8, reason: "x" }] },
+      "operation 8 was not in the batch",
+      [8],
+    ],
+    [
+      "brings back a deferred one",
+      { operations: [...before.operations, operation(4)], deferred: [] },
+      "operation 4 had been deferred or rejected by an earlier plugin",
+      [4],
+    ],
+    [
+      "gives no reason",
+      { operations: [one, two], rejected: [{ id: 3, reason: "" }] },
+      "operation 3 is deferred or rejected without a reason",
+      [3],
+    ],
+    ["is no batch", { operations: "none" }, "`operations`, `deferred` and `rejected` must all be lists", []],
+    ["holds what is no operation", { operations: [null] }, "one of its operations is not an object", []],
+  ])("refuses a batch that %s", (_, said, why, operations) => {
+    expect(() => account(said)).toThrow(
+      expect.objectContaining({
+        code: "TIDEMARK_HOOK_UNACCOUNTED",
+        why,
+        details: expect.objectContaining({ pluginId: "resolver", operations }),
+      }),
+    );
+  });
+
+  it.each([
+    [{ model: "Folder" }, "`model` was changed"],
+    [{ record: "another" }, "`record` was changed"],
+    [{ kind: "delete" }, "`kind` was changed"],
+    [{ values: { name: "b", folder: "f" } }, "`values` were changed"],
+    [{ references: [] }, "a reference was added or removed"],
+    [{ references: [{ ...one.references[0]!, identity: "g" }] }, 'the reference "folder" was changed'],
+    [{ references: [{ ...one.references[0]!, required: false }] }, 'the reference "folder" was changed'],
+    [
+      { references: [{ ...one.references[0]!, resolution: { kind: "found" } }] },
+      'the reference "folder" has a resolution that is none',
+    ],
+    [
+      { references: [{ ...one.references[0]!, resolution: null }] },
+      'the reference "folder" has a resolution that is none',
+    ],
+  ])("refuses an operation that was changed: %o", (said, why) => {
+    expect(() => account({ operations: [{ ...one, ...said }, two, three] })).toThrow(
+      expect.objectContaining({ why: `in operation 1 (Entry), ${why}` }),
+    );
+  });
+
+  it("accepts values that were copied and are equal", () => {
+    expect(() => account({ operations: [{ ...one, values: { ...one.values } }, two, three] })).not.toThrow();
+  });
+
+  it.each([[null], [undefined], ["batch"]])("refuses what is no object: %s", (after) => {
+    expect(() => accountFor({ before, after, pluginId: "resolver" })).toThrow(
+      expect.objectContaining({ why: "it is not a batch" }),
+    );
+  });
+
+  it("accepts exactly the batches in which every operation stands once", () => {
+    fc.assert(
+      fc.property(
+        fc.nat(),
+        fc.array(fc.constantFrom("keep", "defer", "reject", "lose", "double"), { minLength: 41, maxLength: 41 }),
+        (seed, fates) => {
+          const given = generateBatch({ random: new SeededRandom(seed), id: 1 });
+          const pick = (...names: string[]) => given.operations.filter((_, index) => names.includes(fates[index]!));
+          const outcomes = (operations: readonly Operation[]) => operations.map(({ id }) => ({ id, reason: "x" }));
+          const after = {
+            ...given,
+            operations: pick("keep", "double"),
+            deferred: outcomes(pick("defer", "double")),
+            rejected: outcomes(pick("reject")),
+          };
+          const run = () => accountFor({ before: given, after, pluginId: "p" });
+          if (pick("lose", "double").length === 0) expect(run()).toEqual(after);
+          else expect(run).toThrow(expect.objectContaining({ code: "TIDEMARK_HOOK_UNACCOUNTED" }));
+        },
+      ),
+      { seed: 1 },
+    );
+  });
+
+  it("freezes everything that a write in place could change", () => {
+    const frozen = freezeBatch(generateBatch({ random: new SeededRandom(3), id: 1 }));
+    const withReference = frozen.operations.find(({ references }) => references.length > 0)!;
+    for (const part of [
+      frozen,
+      frozen.operations,
+      frozen.deferred,
+      withReference,
+      withReference.values,
+      withReference.references,
+      withReference.references[0],
+    ]) {
+      expect(Object.isFrozen(part)).toBe(true);
+    }
+  });
+});

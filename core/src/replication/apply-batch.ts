@@ -1,0 +1,227 @@
+import type {
+  AppliedBatch,
+  ApplyBatch,
+  BatchCounts,
+  Operation,
+  OperationReference,
+  ReplicationPhase,
+} from "@tidemark/plugin-api";
+import type { SyncModel } from "../registry/model.js";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import type { LocalKey } from "../storage/row-writer.js";
+import { loadVector, type Vector } from "../storage/vectors.js";
+import type { ForeignRecord, IncomingRecord } from "./incoming.js";
+import type { LocalLibrary } from "./local-library.js";
+import { isLiving, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
+import type { WireRecords } from "./wire-records.js";
+import type { WorkingRecord } from "./working-set.js";
+import { applyForeign } from "./apply-foreign.js";
+
+/**
+ * The way of a received page into the tables: names, decoding, `beforeApplyBatch`, then slices of one transaction each, of
+ * which the last also runs `finish`: whatever has to commit together with the page (a cursor, a vector). After the last
+ * commit `afterBatch` and the event tell what became of it.
+ */
+export interface ReceivedPage {
+  /** Origin id of the sender. */
+  readonly peer: string;
+  readonly phase: ReplicationPhase;
+  readonly page: WireRecords;
+  /** Runs in the transaction of the last slice, after the records. */
+  readonly finish: (tx: LogTransaction) => void;
+  /** Runs in the transaction of the last slice, before `finish`; for what a backfill has to do with its range. */
+  readonly beforeFinish?: (tx: LogTransaction) => void;
+  readonly vectorMoves: boolean;
+}
+
+export async function applyPage(library: LocalLibrary, received: ReceivedPage): Promise<AppliedBatch> {
+  const { deps } = library;
+  const startedMs = deps.clock.monotonicMs();
+  const backfill = received.phase === "backfill";
+  const { records, foreign } = await library.decode(received.page);
+  const plain = new PlainLookup(deps.reader);
+  const { lookup, withheld, batchId } = await resolve(library, received, records, plain);
+
+  const models = new Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>();
+  let next = 0;
+  do {
+    // The first slice takes what is small beside the records themselves.
+    const first = next === 0;
+    const slice = records.slice(next, next + deps.pacer.size);
+    const last = next + slice.length >= records.length;
+    const result = await library.write(`apply from ${received.peer}`, (tx) => {
+      const sliceStart = deps.clock.monotonicMs();
+      if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db);
+      const news = backfill ? slice : withoutKnown(slice, ownEntries(tx));
+      const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, withheld });
+      if (first && foreign.length > 0) applyForeign({ tx, records: filterForeign(foreign, backfill, tx), members: deps.members, now: deps.clock.now(), backfill });
+      if (last) {
+        received.beforeFinish?.(tx);
+        received.finish(tx);
+      }
+      deps.pacer.record({ records: slice.length, durationMs: deps.clock.monotonicMs() - sliceStart });
+      if (news.length < slice.length) countKnown(models, slice, news);
+      return outcome;
+    });
+    for (const [name, counts] of result.models) addCounts(models, name, counts);
+    for (const record of result.healed) deps.events.emit("recordHealed", record);
+    library.retryQuarantined([...result.touched.keys()]);
+    next += slice.length;
+    if (last) break;
+  } while (next < records.length);
+
+  const applied: AppliedBatch = {
+    id: batchId,
+    peer: received.peer,
+    phase: received.phase,
+    counts: total(models),
+    models: Object.fromEntries(models),
+    durationMs: deps.clock.monotonicMs() - startedMs,
+    referenceLookups: plain.lookups,
+    vectorMoved: received.vectorMoves,
+  };
+  deps.events.emit("batchApplied", applied);
+  await deps.hooks.observeBatch(applied);
+  return applied;
+}
+
+/** Asks the transforms, if there are any, and takes over what they found out and what they withhold. */
+async function resolve(
+  library: LocalLibrary,
+  received: ReceivedPage,
+  records: readonly IncomingRecord[],
+  plain: PlainLookup,
+): Promise<{
+  readonly lookup: TargetLookup;
+  readonly withheld: (record: IncomingRecord) => WorkingRecord["withheld"];
+  readonly batchId: number;
+}> {
+  const { deps } = library;
+  const batchId = library.nextBatchId();
+  if (!deps.hooks.transformsBatches || records.length === 0) {
+    return { lookup: plain, withheld: () => null, batchId };
+  }
+  const dataVersion = library.dataVersion();
+  const batch: ApplyBatch = {
+    id: batchId,
+    peer: received.peer,
+    phase: received.phase,
+    operations: records.map(toOperation),
+    deferred: [],
+    rejected: [],
+  };
+  const answer = await deps.hooks.transformBatch(batch);
+  const resolved = new Map<SyncModel, Map<string, LocalKey | null>>();
+  for (const operation of answer.operations) {
+    for (const { targetModel, identity, resolution } of operation.references) {
+      if (resolution === undefined) continue;
+      const model = deps.registry.byName.get(targetModel)!;
+      const keys = resolved.get(model) ?? new Map<string, LocalKey | null>();
+      keys.set(identity, resolution.kind === "found" ? resolution.localKey : null);
+      resolved.set(model, keys);
+    }
+  }
+  const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
+  for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
+  for (const { id, reason } of answer.rejected) named.set(records[id]!, { kind: "quarantined", reason });
+  return {
+    lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, dataVersion }),
+    withheld: (record) => named.get(record) ?? null,
+    batchId,
+  };
+}
+
+function toOperation(record: IncomingRecord, id: number): Operation {
+  const values: Record<string, Operation["values"][string]> = {};
+  const references: OperationReference[] = [];
+  record.model.columns.forEach((column, index) => {
+    const value = record.values[index];
+    if (value === undefined) return;
+    values[column.name] = value;
+    if (column.reference === null || typeof value !== "string") return;
+    references.push({
+      column: column.name,
+      targetModel: column.reference.target.name,
+      identity: value,
+      required: column.reference.required,
+    });
+  });
+  const dead = !isLiving(record.state) && record.state.death.hlc > 0;
+  return {
+    id,
+    model: record.model.name,
+    record: record.record,
+    kind: dead ? "delete" : "upsert",
+    values: Object.freeze(values),
+    references,
+  };
+}
+
+/** Records that the vector covers wholly count as superseded. */
+function countKnown(
+  models: Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>,
+  slice: readonly IncomingRecord[],
+  news: readonly IncomingRecord[],
+): void {
+  const left = new Set(news.map((record) => `${record.model.number} ${record.record}`));
+  for (const { model, record } of slice) {
+    if (left.has(`${model.number} ${record}`)) continue;
+    addCounts(models, model.name, { applied: 0, superseded: 1, parked: 0, quarantined: 0, deferred: 0 });
+  }
+}
+
+function ownEntries(tx: LogTransaction): Vector {
+  return loadVector(tx.db, tx.self!);
+}
+
+/** Drops what the own vector covers: it has been merged before, and what superseded it may have been pruned since. */
+function withoutKnown(records: readonly IncomingRecord[], vector: Vector): IncomingRecord[] {
+  const news: IncomingRecord[] = [];
+  for (const record of records) {
+    const state = newsOf(record.state, vector);
+    if (state !== null) news.push(state === record.state ? record : { ...record, state });
+  }
+  return news;
+}
+
+function newsOf(state: RecordState, vector: Vector): RecordState | null {
+  const isNew = (stamp: Stamp) => stamp.hlc > (vector.get(stamp.origin) ?? 0);
+  const births = state.births.filter((birth) => birth.hlc > 0 && isNew(birth));
+  const columns = new Map([...state.columns].filter(([, stamp]) => isNew(stamp)));
+  const death = births.length > 0 || (state.death.origin !== 0 && isNew(state.death)) ? state.death : UNSTAMPED;
+  if (births.length === 0 && columns.size === 0 && death.hlc === 0) return null;
+  if (births.length === state.births.length && columns.size === state.columns.size && death === state.death) return state;
+  return { births, death, columns };
+}
+
+function filterForeign(foreign: readonly ForeignRecord[], backfill: boolean, tx: LogTransaction): readonly ForeignRecord[] {
+  if (backfill) return foreign;
+  const vector = ownEntries(tx);
+  return foreign.flatMap((record) => {
+    const state = newsOf(record.state, vector);
+    return state === null ? [] : [{ ...record, state }];
+  });
+}
+
+function addCounts(
+  models: Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>,
+  name: string,
+  counts: BatchCounts,
+): void {
+  const sum = models.get(name);
+  if (sum === undefined) {
+    models.set(name, { ...counts });
+    return;
+  }
+  for (const key of Object.keys(counts) as (keyof BatchCounts)[]) sum[key] += counts[key];
+}
+
+function total(models: ReadonlyMap<string, BatchCounts>): BatchCounts {
+  const sum = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+  for (const counts of models.values()) {
+    for (const key of Object.keys(counts) as (keyof BatchCounts)[]) sum[key] += counts[key];
+  }
+  return sum;
+}
+

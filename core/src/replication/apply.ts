@@ -1,0 +1,458 @@
+import type { BatchCounts } from "@tidemark/plugin-api";
+import type { SyncModel, SyncRegistry } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Members } from "../storage/members.js";
+import { loadParked, unpark } from "../storage/parked.js";
+import type { RecordReader } from "../storage/record-reader.js";
+import { RowWriter } from "../storage/row-writer.js";
+import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
+import { prepared } from "../storage/statements.js";
+import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
+import type { IncomingRecord } from "./incoming.js";
+import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import type { TargetLookup } from "./target-lookup.js";
+import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
+import { presentRows, rowsReferring } from "../storage/present-rows.js";
+import { keepAside } from "./keep-aside.js";
+import { writeRows } from "./write-rows.js";
+
+/**
+ * Merges records into the tables and the log, inside one write transaction of the caller: compare stamps, decide what is
+ * visible, upsert, delete, park. It moves no cursor and no vector, sends nothing and awaits nothing.
+ *
+ * The caller guarantees that the outbox is empty in this very transaction: otherwise an unfolded local edit would be
+ * overwritten by an older remote one.
+ */
+export interface ApplierDeps {
+  readonly registry: SyncRegistry;
+  readonly reader: RecordReader;
+  readonly members: Members;
+  /** Wall time in milliseconds, for the age of parked records. */
+  readonly now: () => number;
+  /** Brings what is derived from a tree in line with rows that came, moved or went. */
+  readonly rebuildTree: (db: Sqlite, model: SyncModel, changed: ReadonlySet<string>) => void;
+}
+
+export interface ApplyOptions {
+  readonly tx: LogTransaction;
+  readonly records: readonly IncomingRecord[];
+  readonly lookup: TargetLookup;
+  /**
+   * A backfill page speaks for the library: its values win where neither side has a stamp. Trees are rebuilt when the
+   * backfill is complete.
+   */
+  readonly backfill: boolean;
+  /** Records that a transform has named, by model number and identity. */
+  readonly withheld?: (record: IncomingRecord) => WorkingRecord["withheld"];
+}
+
+export interface ApplyResult {
+  readonly models: ReadonlyMap<string, BatchCounts>;
+  /** Records that entered their table after having been parked. */
+  readonly healed: readonly { readonly model: string; readonly record: string }[];
+  /** The rows that came, went or changed. */
+  readonly touched: ReadonlyMap<SyncModel, ReadonlySet<string>>;
+}
+
+export class Applier {
+  readonly #deps: ApplierDeps;
+  readonly #writers = new WeakMap<Sqlite, Map<number, RowWriter>>();
+
+  constructor(deps: ApplierDeps) {
+    this.#deps = deps;
+  }
+
+  /** Merges what came from a peer. */
+  apply(options: ApplyOptions): ApplyResult {
+    const { tx, records, backfill } = options;
+    return this.#guarded(tx, () => {
+      const set = new WorkingSet();
+      const counts = new Counts();
+      for (const [model, group] of byModel(records)) {
+        const loaded = this.#load(tx.db, model, group.map((record) => record.record), true);
+        group.forEach((incoming, index) => {
+          const known = set.get(model.number, incoming.record);
+          const working = known ?? loaded[index]!;
+          if (this.#merge(working, incoming, backfill, known !== undefined)) {
+            if (known === undefined) {
+              working.withheld = options.withheld?.(incoming) ?? null;
+              set.add(working);
+            }
+          } else if (known === undefined) counts.superseded(model.name);
+          for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
+        });
+      }
+      return this.#finish(tx, set, options.lookup, counts, backfill);
+    });
+  }
+
+  /**
+   * Looks at records again because something about them changed without a merge: a local change has brought or taken a
+   * target, a refused row may fit now, or a refused local change is to be taken back (`state` given).
+   */
+  reconsider({
+    tx,
+    records,
+    lookup,
+  }: {
+    readonly tx: LogTransaction;
+    readonly records: readonly { readonly model: SyncModel; readonly record: string; readonly state?: RecordState }[];
+    readonly lookup: TargetLookup;
+  }): ApplyResult {
+    return this.#guarded(tx, () => {
+      const set = new WorkingSet();
+      for (const [model, group] of byModel(records)) {
+        const loaded = this.#load(tx.db, model, group.map((record) => record.record), false);
+        group.forEach(({ state }, index) => {
+          const working = loaded[index]!;
+          if (set.get(model.number, working.record) !== undefined) return;
+          if (state !== undefined) working.state = state;
+          set.add(working);
+        });
+      }
+      return this.#finish(tx, set, lookup, new Counts(), false);
+    });
+  }
+
+  /** Runs `body` with capture silent: what it writes is no local change. */
+  #guarded<T>(tx: LogTransaction, body: () => T): T {
+    prepared(tx.db, "INSERT INTO tidemark_applying (on_behalf) VALUES (1)").run();
+    tx.db.pragma("defer_foreign_keys = ON");
+    const result = body();
+    prepared(tx.db, "DELETE FROM tidemark_applying").run();
+    return result;
+  }
+
+  #load(db: Sqlite, model: SyncModel, records: readonly string[], incoming: boolean): WorkingRecord[] {
+    const logged = loadLogged(db, model.number, records);
+    const rows = presentRows({ db, model, records, reader: this.#deps.reader });
+    const parked = loadParked(db, model.number, records);
+    return records.map((record) => {
+      const key = rows.get(record) ?? null;
+      const kept = parked.get(record) ?? null;
+      const present = key !== null || (kept !== null && kept.kind !== "dead");
+      const working = new WorkingRecord({
+        model,
+        record,
+        logged: logged.get(record),
+        before: stateOf(logged.get(record), present),
+        key,
+        parked: kept,
+        incoming,
+      });
+      if (kept !== null) {
+        model.columns.forEach((column, index) => {
+          const value = kept.values.get(column.number);
+          if (value !== undefined) working.values[index] = value;
+        });
+      }
+      return working;
+    });
+  }
+
+  /** Merges one incoming record; false when it brought nothing. */
+  #merge(working: WorkingRecord, incoming: IncomingRecord, backfill: boolean, again: boolean): boolean {
+    const local = working.state;
+    const join = joinStates({
+      local,
+      incoming: incoming.state,
+      order: this.#deps.members.order,
+      unstampedWins: backfill,
+    });
+    // An edit of a record that is neither here nor remembered is an edit of a dead record.
+    if (!isLiving(join.state) && join.state.death.hlc === 0) return again;
+    let won = false;
+    const wholeRow = working.model.ownership.kind === "device";
+    working.model.columns.forEach((column, index) => {
+      const value = incoming.values[index];
+      if (value === undefined || !join.wins(wholeRow ? 0 : column.number)) return;
+      working.values[index] = value;
+      won = true;
+    });
+    if (incoming.extra !== null) {
+      const extra = new Map(working.extra ?? []);
+      for (const [column, value] of incoming.extra) {
+        if (!join.wins(wholeRow ? 0 : column)) continue;
+        extra.set(column, value);
+        won = true;
+      }
+      working.extra = extra;
+    }
+    working.state = join.state;
+    return join.changed || won || again;
+  }
+
+  /** Draws in what depends on the set, decides what is visible, and writes it all. */
+  #finish(
+    tx: LogTransaction,
+    set: WorkingSet,
+    lookup: TargetLookup,
+    counts: Counts,
+    backfill: boolean,
+  ): ApplyResult {
+    const { db } = tx;
+    const order = this.#deps.members.order;
+    const waits = anyWaiting(db);
+    const healed: { model: string; record: string }[] = [];
+    const touched = new Map<SyncModel, Set<string>>();
+    let pending = set.records.slice();
+    let expanded = 0;
+    // Each turn draws in records that depend on those before; a refusal by the schema starts another turn.
+    for (;;) {
+      while (pending.length > 0) {
+        this.#readReferences(tx, set, pending, lookup);
+        pending = waits ? this.#drawInWaiting(db, set, set.records.slice(expanded)) : [];
+        expanded = set.records.length - pending.length;
+      }
+      set.settle(order);
+      pending = this.#drawInDependents(db, set);
+      if (pending.length > 0) continue;
+      const refused = writeRows({ db, set, reader: this.#deps.reader, writer: (model) => this.#writer(db, model), lookup, touched });
+      // What the schema refuses is not visible, and neither is what requires it: decide again.
+      if (!refused) break;
+    }
+    keepAside({ tx, set, reader: this.#deps.reader, now: this.#deps.now, waits });
+    for (const working of set.records) {
+      saveState({ tx, model: working.model.number, record: working.record, logged: working.logged, state: working.state });
+      if (working.parked !== null && working.visible && working.stuck === null) {
+        unpark(db, working.model.number, working.record);
+        if (working.parked.kind !== "dead") healed.push({ model: working.model.name, record: working.record });
+      }
+      if (working.incoming) counts.count(working);
+    }
+    if (!backfill) {
+      for (const [model, changed] of touched) if (model.tree !== null) this.#deps.rebuildTree(db, model, changed);
+    }
+    return { models: counts.models, healed, touched };
+  }
+
+  /** Fills in the references that matter for each record, and what is known of their targets. */
+  #readReferences(tx: LogTransaction, set: WorkingSet, pending: readonly WorkingRecord[], lookup: TargetLookup): void {
+    const lives = new LifeReader(tx.db);
+    for (const working of pending) {
+      if (!isLiving(working.state)) {
+        working.references = [];
+        continue;
+      }
+      for (const column of working.model.references) {
+        const index = working.model.columns.indexOf(column);
+        const value = working.values[index];
+        if (typeof value !== "string" || working.references.some((reference) => reference.column === column)) continue;
+        working.references.push({ column, index, target: value, working: null, found: null, holds: false });
+      }
+      for (const reference of working.references) {
+        const target = column(reference).target;
+        reference.working = set.get(target.number, reference.target) ?? null;
+        if (reference.working === null) lives.want(target, reference.target);
+      }
+    }
+    for (const working of pending) {
+      for (const reference of working.references) {
+        if (reference.working !== null) continue;
+        const target = column(reference).target;
+        const key = lookup.find(tx.db, target, reference.target);
+        reference.found = key === null ? null : { key, life: lives.of(target, reference.target) };
+      }
+    }
+  }
+
+  /** Records that wait for one that becomes visible, or whose life is another one now. */
+  #drawInWaiting(db: Sqlite, set: WorkingSet, records: readonly WorkingRecord[]): WorkingRecord[] {
+    const drawn: WorkingRecord[] = [];
+    for (const [model, group] of byModel(records.filter((r) => isLiving(r.state) && (!r.hadRow || r.lifeChanged)))) {
+      const waiting = waitingFor(db, model.number, group.map((record) => record.record));
+      const groups = new Map<number, Set<string>>();
+      for (const reference of waiting) {
+        if (!this.#deps.registry.byNumber.has(reference.model)) continue;
+        const records = groups.get(reference.model) ?? new Set();
+        records.add(reference.record);
+        groups.set(reference.model, records);
+      }
+      for (const [number, names] of groups) {
+        drawn.push(...this.#drawIn(db, set, this.#deps.registry.byNumber.get(number)!, [...names], null));
+      }
+    }
+    this.#relink(set, drawn);
+    return drawn;
+  }
+
+  /** Rows that refer to a record which leaves its table, or whose life is another one now. */
+  #drawInDependents(db: Sqlite, set: WorkingSet): WorkingRecord[] {
+    const drawn: WorkingRecord[] = [];
+    for (const working of set.records.slice()) {
+      const leaves = working.key !== null && (working.hadRow || working.refused !== null) && !working.visible;
+      if (!leaves && !(working.hadRow && working.lifeChanged)) continue;
+      for (const { model, column } of working.model.referencedBy) {
+        const value = column.reference!.byIdentity ? working.record : (working.key as number | bigint | string);
+        const referring = rowsReferring({ db, model, column, value });
+        drawn.push(...this.#drawIn(db, set, model, referring, { column, target: working }));
+      }
+    }
+    this.#relink(set, drawn);
+    return drawn;
+  }
+
+  /** Adds records to the set with all their values; returns those that are new or have a reference more to look at. */
+  #drawIn(
+    db: Sqlite,
+    set: WorkingSet,
+    model: SyncModel,
+    records: readonly string[],
+    because: { readonly column: WorkingReference["column"]; readonly target: WorkingRecord } | null,
+  ): WorkingRecord[] {
+    const fresh = records.filter((record) => set.get(model.number, record) === undefined);
+    const result: WorkingRecord[] = [];
+    for (const working of this.#load(db, model, fresh, false)) {
+      set.add(working);
+      result.push(working);
+    }
+    this.#completeReferences(db, model, result);
+    if (because !== null) {
+      for (const record of records) {
+        const working = set.get(model.number, record)!;
+        if (result.includes(working) || working.references.some((reference) => reference.column === because.column)) continue;
+        // It is in the set for another reason and keeps this reference: nothing has written the column.
+        const index = model.columns.indexOf(because.column);
+        if (working.values[index] !== undefined) continue;
+        working.references.push({
+          column: because.column,
+          index,
+          target: because.target.record,
+          working: because.target,
+          found: null,
+          holds: false,
+        });
+        result.push(working);
+      }
+    }
+    return result;
+  }
+
+  /** For rows that are drawn in: the identities that their reference columns have, also those that read NULL. */
+  #completeReferences(db: Sqlite, model: SyncModel, records: readonly WorkingRecord[]): void {
+    const withRow = records.filter((working) => working.hadRow && working.parked === null);
+    if (withRow.length === 0) return;
+    const names = withRow.map((working) => working.record);
+    const rows = this.#deps.reader.readByIdentity(db, model, names);
+    const kept = new Map<string, Map<number, string>>();
+    for (const reference of waitingOf(db, model.number, names)) {
+      const columns = kept.get(reference.record) ?? new Map();
+      columns.set(reference.column, reference.target);
+      kept.set(reference.record, columns);
+    }
+    for (const working of withRow) {
+      const row = rows.get(working.record);
+      for (const column of model.references) {
+        const index = model.columns.indexOf(column);
+        const target = kept.get(working.record)?.get(column.number) ?? row?.[index];
+        if (typeof target === "string") {
+          working.references.push({ column, index, target, working: null, found: null, holds: false });
+        }
+      }
+    }
+  }
+
+  /** References to records that have joined the set since they were looked up. */
+  #relink(set: WorkingSet, drawn: readonly WorkingRecord[]): void {
+    if (drawn.length === 0) return;
+    for (const working of set.records) {
+      for (const reference of working.references) {
+        reference.working ??= set.get(column(reference).target.number, reference.target) ?? null;
+      }
+    }
+  }
+
+  #writer(db: Sqlite, model: SyncModel): RowWriter {
+    let writers = this.#writers.get(db);
+    if (writers === undefined) {
+      writers = new Map();
+      this.#writers.set(db, writers);
+    }
+    let writer = writers.get(model.number);
+    if (writer === undefined) {
+      writer = new RowWriter(db, model);
+      writers.set(model.number, writer);
+    }
+    return writer;
+  }
+}
+
+function column(reference: WorkingReference) {
+  return reference.column.reference!;
+}
+
+/** Reads the lives of targets, one query per model. */
+class LifeReader {
+  readonly #db: Sqlite;
+  readonly #wanted = new Map<SyncModel, Set<string>>();
+  readonly #lives = new Map<SyncModel, Map<string, Stamp>>();
+
+  constructor(db: Sqlite) {
+    this.#db = db;
+  }
+
+  want(model: SyncModel, record: string): void {
+    const records = this.#wanted.get(model) ?? new Set();
+    records.add(record);
+    this.#wanted.set(model, records);
+  }
+
+  of(model: SyncModel, record: string): Stamp {
+    let lives = this.#lives.get(model);
+    if (lives === undefined) {
+      lives = new Map();
+      // Most models have no stamps at all most of the time.
+      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)").pluck().get(model.number);
+      if (any === 1) {
+        for (const [name, logged] of loadLogged(this.#db, model.number, [...(this.#wanted.get(model) ?? [])])) {
+          lives.set(name, lifeOf(stateOf(logged, true)));
+        }
+      }
+      this.#lives.set(model, lives);
+    }
+    return lives.get(record) ?? UNSTAMPED;
+  }
+}
+
+function byModel<T extends { readonly model: SyncModel }>(records: readonly T[]): Map<SyncModel, T[]> {
+  const groups = new Map<SyncModel, T[]>();
+  for (const record of records) {
+    const group = groups.get(record.model);
+    if (group === undefined) groups.set(record.model, [record]);
+    else group.push(record);
+  }
+  return groups;
+}
+
+function* stampsOf(state: RecordState): Iterable<Stamp> {
+  yield* state.births;
+  if (state.death.origin !== 0) yield state.death;
+  yield* state.columns.values();
+}
+
+class Counts {
+  readonly models = new Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>();
+
+  #of(model: string) {
+    let counts = this.models.get(model);
+    if (counts === undefined) {
+      counts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+      this.models.set(model, counts);
+    }
+    return counts;
+  }
+
+  superseded(model: string): void {
+    this.#of(model).superseded += 1;
+  }
+
+  count(working: WorkingRecord): void {
+    const counts = this.#of(working.model.name);
+    if (working.withheld?.kind === "deferred") counts.deferred += 1;
+    else if (working.refused !== null || working.stuck !== null || working.withheld !== null) counts.quarantined += 1;
+    else if (isLiving(working.state) && !working.visible) counts.parked += 1;
+    else counts.applied += 1;
+  }
+}
+

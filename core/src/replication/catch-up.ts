@@ -1,0 +1,86 @@
+import type { ReplicationPhase } from "@tidemark/plugin-api";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import { raiseVector } from "../storage/vectors.js";
+import { applyPage } from "./apply-batch.js";
+import type { LocalLibrary } from "./local-library.js";
+import { fromWireVector, learnMembers, learnVectors } from "./membership.js";
+import type { MessageOf, WireMember } from "./messages.js";
+import { updatePeer } from "./peer-store.js";
+import { replicationErrors } from "./errors.js";
+import { checkWireRecords, recordCountOf } from "./decode-records.js";
+
+/**
+ * The receiving side of a pull: applies the pages of one peer in their order. The vector moves once a round, in the
+ * transaction of its last page, to what the sender had when it found the end of its log; a round that breaks off has
+ * brought phantoms, which are harmless, and is begun again from the last end.
+ */
+export class CatchUp {
+  readonly #library: LocalLibrary;
+  readonly #peer: string;
+  readonly #logId: string;
+  #phase: ReplicationPhase = "catch-up";
+  #records = 0;
+  #startedMs: number;
+
+  constructor({ library, peer, logId }: { readonly library: LocalLibrary; readonly peer: string; readonly logId: string }) {
+    this.#library = library;
+    this.#peer = peer;
+    this.#logId = logId;
+    this.#startedMs = library.deps.clock.monotonicMs();
+  }
+
+  get phase(): ReplicationPhase {
+    return this.#phase;
+  }
+
+  /** Applies a page; true when it ended a round. */
+  async apply(message: MessageOf<"page">): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[] }> {
+    const { clock, members, events } = this.#library.deps;
+    const { end } = message;
+    if (this.#records === 0) this.#startedMs = clock.monotonicMs();
+    const records = recordCountOf(checkWireRecords(message.records));
+    this.#records += records;
+    let joined: readonly WireMember[] = [];
+    const finish = (tx: LogTransaction) => {
+      if (end === null) return;
+      joined = learnMembers(tx.db, members, end.members);
+      const unknown = Object.keys(end.vector).find((origin) => members.byOrigin(origin)?.joinHlc == null);
+      if (unknown !== undefined) throw replicationErrors.malformed({ reason: `the vector names ${unknown}, which is no member` });
+      const vector = fromWireVector(end.vector, members);
+      const sender = members.byOrigin(this.#peer)!;
+      // What the sender knows of this device is at most what this device has told.
+      tx.receive(vector.get(tx.self!) ?? 0);
+      vector.delete(tx.self!);
+      raiseVector(tx.db, tx.self!, vector);
+      raiseVector(tx.db, sender.num, fromWireVector(end.vector, members));
+      learnVectors(tx.db, members, tx.self!, end.vectors);
+      updatePeer(tx.db, sender.num, {
+        state: "ready",
+        logId: this.#logId,
+        position: message.position,
+        failures: 0,
+        notBefore: 0,
+      });
+    };
+    if (records > 0) {
+      await applyPage(this.#library, {
+        peer: this.#peer,
+        phase: this.#phase,
+        page: message.records as never,
+        finish,
+        vectorMoves: end !== null,
+      });
+    } else await this.#library.write(`end of round from ${this.#peer}`, finish);
+    if (end !== null) {
+      events.emit("roundCompleted", {
+        peer: this.#peer,
+        phase: this.#phase,
+        records: this.#records,
+        durationMs: clock.monotonicMs() - this.#startedMs,
+      });
+      this.#records = 0;
+      this.#phase = "live";
+    }
+    return { ended: end !== null, joined };
+  }
+}

@@ -1,0 +1,145 @@
+import type { ReplicationPhase } from "@tidemark/plugin-api";
+import type { Vector } from "../storage/vectors.js";
+import { readChangePage } from "./change-page.js";
+import type { LocalLibrary } from "./local-library.js";
+import { knownVectors, toWireVector, wireMembers } from "./membership.js";
+import { encodeMessage } from "./messages.js";
+import { recordCountOf } from "./decode-records.js";
+
+/**
+ * The serving side of a pull: streams the log to one peer, page after page, round after round, for as long as the session
+ * lasts. It keeps to the receiver's pace: no more than a window of bytes is on its way and not yet applied there.
+ */
+export interface ChangeStreamOptions {
+  readonly library: LocalLibrary;
+  /** Origin id of the receiver. */
+  readonly peer: string;
+  /** Position in the own log from which to read. */
+  readonly position: number;
+  /** What the receiver says it has. */
+  readonly receiver: Vector;
+  readonly send: (frame: Uint8Array) => void;
+  readonly bufferedBytes: () => number;
+  /** The stream can't go on. */
+  readonly onError: (error: unknown) => void;
+}
+
+export class ChangeStream {
+  readonly #options: ChangeStreamOptions;
+  readonly #inFlight = new Map<number, number>();
+  #receiver: Map<number, number>;
+  #position: number;
+  #page = 0;
+  #bytes = 0;
+  #running = false;
+  #again = false;
+  #closed = false;
+  /** The first round after a pull is catching up; those after it are live. */
+  #phase: ReplicationPhase = "catch-up";
+  /** Whether the receiver has been told the vector for what it has. */
+  #owesEnd = true;
+
+  constructor(options: ChangeStreamOptions) {
+    this.#options = options;
+    this.#position = options.position;
+    this.#receiver = new Map(options.receiver);
+  }
+
+  /** Something may have been added to the log, or room in the window. */
+  wake(): void {
+    if (this.#closed) return;
+    if (this.#running) {
+      this.#again = true;
+      return;
+    }
+    this.#running = true;
+    this.#pump()
+      .catch((error: unknown) => {
+        if (!this.#closed) this.#options.onError(error);
+      })
+      .finally(() => {
+        this.#running = false;
+        if (this.#again) {
+          this.#again = false;
+          this.wake();
+        }
+      });
+  }
+
+  /** The receiver is to hear the vector even if there is no news: a heartbeat, an acknowledgement. */
+  tellVector(): void {
+    this.#owesEnd = true;
+    this.wake();
+  }
+
+  /** The receiver has committed a page. */
+  applied(page: number): void {
+    const bytes = this.#inFlight.get(page);
+    if (bytes === undefined) return;
+    this.#inFlight.delete(page);
+    this.#bytes -= bytes;
+    this.wake();
+  }
+
+  /** The receiver has acknowledged; what it has need not be sent. */
+  acknowledged(vector: Vector): void {
+    for (const [origin, hlc] of vector) this.#receiver.set(origin, Math.max(hlc, this.#receiver.get(origin) ?? 0));
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #pump(): Promise<void> {
+    const { library, peer } = this.#options;
+    const { settings, fence, members, events } = library.deps;
+    const window = settings.replication.windowBytes;
+    while (!this.#closed && this.#bytes < window && this.#options.bufferedBytes() < window) {
+      const page = await library.read(`changes for ${peer}`, (db) => {
+        const changes = readChangePage({
+          db,
+          after: this.#position,
+          limit: settings.replication.pageRecords,
+          receiver: this.#receiver,
+          deps: library.encodeDeps,
+        });
+        if (changes === null) return null;
+        return { changes, vectors: changes.end === null ? {} : knownVectors(db, members, changes.end.self) };
+      });
+      if (this.#closed) return;
+      const { changes, vectors } = page;
+      const records = recordCountOf(changes.records);
+      if (records > 0) this.#owesEnd = true;
+      this.#position = changes.position;
+      if (records === 0) {
+        if (changes.more) continue;
+        if (changes.end === null || !this.#owesEnd) return;
+      }
+      // Neither own changes nor the vector leave before a power loss can't take them back.
+      await fence.cover();
+      if (this.#closed) return;
+      this.#page += 1;
+      const frame = encodeMessage({
+        t: "page",
+        n: this.#page,
+        records: { origins: [...changes.records.origins], groups: [...changes.records.groups] },
+        position: changes.position,
+        end:
+          changes.end === null
+            ? null
+            : { vector: toWireVector(changes.end.vector, members), members: wireMembers(members), vectors },
+      });
+      this.#inFlight.set(this.#page, frame.length);
+      this.#bytes += frame.length;
+      this.#options.send(frame);
+      events.emit("pageServed", { peer, phase: this.#phase, records, bytes: frame.length });
+      if (changes.end !== null) {
+        this.#owesEnd = false;
+        this.#phase = "live";
+        // With the end applied the receiver has all that this vector says.
+        this.acknowledged(changes.end.vector);
+      }
+      if (!changes.more) return;
+    }
+  }
+}

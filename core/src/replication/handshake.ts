@@ -1,0 +1,145 @@
+import type { Authenticator } from "@tidemark/plugin-api";
+import { readState } from "../storage/log-transaction.js";
+import { raiseVector } from "../storage/vectors.js";
+import { ownVector } from "./change-page.js";
+import { replicationErrors } from "./errors.js";
+import type { LocalLibrary } from "./local-library.js";
+import { fromWireVector, toWireVector, wireMembers } from "./membership.js";
+import { type Message, type MessageOf, PROTOCOL_VERSION } from "./messages.js";
+import { loadPeer, updatePeer } from "./peer-store.js";
+import { schemaFingerprints } from "./schema-fingerprint.js";
+
+/**
+ * The introduction of two ends: same protocol, same library, proof of the right to take part, then who they are and what
+ * they have. Nothing of a device's state is told before the other end has proved itself.
+ */
+export interface Introduction {
+  /** Null while it is not a member. */
+  origin: string | null;
+  readonly deviceId: string;
+  readonly name: string;
+  ready: boolean;
+  readonly logId: string;
+}
+
+export interface AuthenticateOptions {
+  readonly library: LocalLibrary;
+  readonly authenticator: Authenticator;
+  readonly dialled: boolean;
+  readonly send: (message: Message) => void;
+  /** The next message of the peer. */
+  readonly next: () => Promise<Message>;
+}
+
+const NONCE_BYTES = 32;
+
+export async function authenticate(options: AuthenticateOptions): Promise<Introduction> {
+  const { library, authenticator, dialled, send, next } = options;
+  const { settings, random } = library.deps;
+  const nonce = Buffer.from(random.bytes(NONCE_BYTES)).toString("base64");
+  send({
+    t: "challenge",
+    version: PROTOCOL_VERSION,
+    library: settings.library.id,
+    method: authenticator.method,
+    nonce,
+  });
+  const theirs = expect(await next(), "challenge");
+  if (theirs.version !== PROTOCOL_VERSION) {
+    throw replicationErrors.protocolVersion({ own: PROTOCOL_VERSION, peer: theirs.version });
+  }
+  if (theirs.library !== settings.library.id) {
+    throw replicationErrors.otherLibrary({ own: settings.library.id, peer: theirs.library });
+  }
+  if (theirs.method !== authenticator.method) {
+    throw replicationErrors.authenticationMethod({ own: authenticator.method, peer: theirs.method });
+  }
+  if (Buffer.from(theirs.nonce, "base64").length < 16 || theirs.nonce === nonce) {
+    throw replicationErrors.malformed({ reason: "the challenge is no fresh random number" });
+  }
+  const challenges = dialled ? [nonce, theirs.nonce] : [theirs.nonce, nonce];
+  // The role keeps an end from having its own proof played back to it.
+  const transcript = (role: "dialled" | "accepted") =>
+    Buffer.from(JSON.stringify(["tidemark", PROTOCOL_VERSION, settings.library.id, role, ...challenges]));
+  const proof = await authenticator.prove(transcript(dialled ? "dialled" : "accepted"));
+  send({ t: "proof", proof: Buffer.from(proof).toString("base64") });
+  const answer = expect(await next(), "proof");
+  const right = await authenticator.verify({
+    transcript: transcript(dialled ? "accepted" : "dialled"),
+    proof: Buffer.from(answer.proof, "base64"),
+  });
+  if (!right) throw replicationErrors.wrongSecret();
+  return await sayHello(options);
+}
+
+async function sayHello({ library, send, next }: AuthenticateOptions): Promise<Introduction> {
+  const { settings, members, fence, clock, connection, registry, events, logger } = library.deps;
+  // The token is stored by both sides before data flows; a device that tells an old one has gone back in time.
+  await library.write("session token", ({ db }) => db.prepare("UPDATE tidemark_state SET token = token + 1").run());
+  await fence.cover();
+  const state = readState(connection);
+  const own = state.self === null ? null : members.byNumber(state.self);
+  send({
+    t: "hello",
+    deviceId: settings.device.id,
+    name: settings.device.name,
+    origin: own?.origin ?? null,
+    now: clock.now(),
+    ready: state.ready === 1,
+    members: wireMembers(members),
+    vector: toWireVector(ownVector(connection), members),
+    floor: state.floor,
+    logId: state.log_id,
+    token: state.token,
+    schema: schemaFingerprints(registry),
+  });
+  const hello = expect(await next(), "hello");
+  if (hello.deviceId === settings.device.id) throw replicationErrors.sameDevice({ device: hello.deviceId });
+  const driftMs = hello.now - clock.now();
+  if (Math.abs(driftMs) > settings.clock.maxDriftMs) {
+    events.emit("clockDrift", { peer: hello.origin ?? hello.deviceId, driftMs, limitMs: settings.clock.maxDriftMs });
+    throw replicationErrors.clockDrift({ driftMs, limitMs: settings.clock.maxDriftMs });
+  }
+  for (const [model, fingerprint] of Object.entries(hello.schema)) {
+    const here = schemaFingerprints(registry)[model];
+    if (here !== fingerprint) {
+      logger.info("A peer has another version of a model; what is unknown here is kept and relayed", {
+        peer: hello.deviceId,
+        model,
+        known: here !== undefined,
+      });
+    }
+  }
+  if (own !== null) refuseRegressed({ hello, ownOrigin: own.origin, ownHlc: state.hlc });
+  const peer = hello.origin === null ? undefined : members.byOrigin(hello.origin);
+  if (peer !== undefined && peer.joinHlc !== null) {
+    const stored = loadPeer(connection, peer.num);
+    if (hello.token < stored.token) throw replicationErrors.regressed({ device: hello.deviceId, self: false });
+    const vector = fromWireVector(hello.vector, members);
+    await library.write(`hello of ${peer.origin}`, ({ db }) => {
+      updatePeer(db, peer.num, { token: hello.token });
+      // A vector from the authenticated channel is an acknowledgement.
+      raiseVector(db, peer.num, vector);
+    });
+    await fence.cover();
+  }
+  return { origin: hello.origin, deviceId: hello.deviceId, name: hello.name, ready: hello.ready, logId: hello.logId };
+}
+
+/** A peer that has more of this device than the device itself says that its database has gone back in time. */
+function refuseRegressed({
+  hello,
+  ownOrigin,
+  ownHlc,
+}: {
+  readonly hello: MessageOf<"hello">;
+  readonly ownOrigin: string;
+  readonly ownHlc: number;
+}): void {
+  if ((hello.vector[ownOrigin] ?? 0) > ownHlc) throw replicationErrors.regressed({ device: ownOrigin, self: true });
+}
+
+function expect<T extends Message["t"]>(message: Message, type: T): MessageOf<T> {
+  if (message.t !== type) throw replicationErrors.malformed({ reason: `a "${message.t}" instead of a "${type}"` });
+  return message as MessageOf<T>;
+}

@@ -1,0 +1,225 @@
+import type { Clock, Logger, Random } from "@tidemark/plugin-api";
+import type { EventBus } from "../kernel/event-bus.js";
+import type { HookRunner } from "../kernel/hook-runner.js";
+import type { ResolvedSettings } from "../kernel/resolved-settings.js";
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
+import type { SyncModel, SyncRegistry } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import type { Fence } from "../storage/fence.js";
+import { LogTransaction } from "../storage/log-transaction.js";
+import { type Members, saveMember } from "../storage/members.js";
+import { nameAllocator } from "../storage/names.js";
+import { outboxIsEmpty } from "../storage/outbox.js";
+import { parkedOf } from "../storage/parked.js";
+import type { Pool } from "../storage/pool.js";
+import type { RecordReader } from "../storage/record-reader.js";
+import type { SlicePacer } from "../storage/slice-pacer.js";
+import type { Writer } from "../storage/writer.js";
+import type { Applier, ApplyResult } from "./apply.js";
+import { checkWireRecords, type DecodedRecords, decodeRecords, namesIn } from "./decode-records.js";
+import type { EncodeDeps } from "./encode-records.js";
+import type { Fold, FoldResult } from "./fold.js";
+import { PlainLookup } from "./target-lookup.js";
+
+/**
+ * This device's copy of the library: the one door to its storage for everything that replicates. It keeps the rule on
+ * which all else rests: nothing is merged, read for sending, or promised while the outbox holds something.
+ */
+export interface LocalLibraryDeps {
+  readonly connection: Sqlite;
+  readonly writer: Writer;
+  readonly fence: Fence;
+  readonly pool: Pool;
+  readonly pacer: SlicePacer;
+  readonly registry: SyncRegistry;
+  readonly reader: RecordReader;
+  readonly members: Members;
+  readonly applier: Applier;
+  readonly fold: Fold;
+  readonly rebuildTree: (db: Sqlite, model: SyncModel, changed: ReadonlySet<string> | "all") => void;
+  readonly hooks: HookRunner;
+  readonly events: EventBus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly settings: ResolvedSettings;
+}
+
+/** Outbox entries in one slice of the fold. */
+const FOLD_SLICE = 2_000;
+/** Nothing is taken that claims to be from further ahead than this. */
+const FUTURE_LIMIT_MS = 3_600_000;
+
+export class LocalLibrary {
+  readonly deps: LocalLibraryDeps;
+  #batches = 0;
+  #folding: Promise<void> | null = null;
+  readonly #retry = new Set<SyncModel>();
+
+  constructor(deps: LocalLibraryDeps) {
+    this.deps = deps;
+  }
+
+  get encodeDeps(): EncodeDeps {
+    return this.deps;
+  }
+
+  nextBatchId(): number {
+    this.#batches += 1;
+    return this.#batches;
+  }
+
+  /** Moves with every commit of another connection; the kernel's own do not move it. */
+  dataVersion(): number {
+    return this.deps.connection.pragma("data_version", { simple: true }) as number;
+  }
+
+  /**
+   * Runs `body` in a write transaction in which the outbox is empty. What was in it is folded first, in slices of their
+   * own where it is much.
+   */
+  async write<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
+    for (;;) {
+      const outcome = await this.#transaction(name, (tx) => {
+        const folded = this.deps.fold.run(tx, FOLD_SLICE);
+        return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
+      });
+      this.#tellFold(outcome.folded, 0);
+      if (outcome.folded.emptied) return outcome.result;
+    }
+  }
+
+  /** Folds whatever the outbox holds; resolves when it was empty at some moment after the call. */
+  fold(): Promise<void> {
+    this.#folding ??= this.#foldAll().finally(() => {
+      this.#folding = null;
+    });
+    return this.#folding;
+  }
+
+  async #foldAll(): Promise<void> {
+    while (!outboxIsEmpty(this.deps.connection)) {
+      const startedMs = this.deps.clock.monotonicMs();
+      const folded = await this.#transaction("fold", (tx) => this.deps.fold.run(tx, FOLD_SLICE));
+      this.#tellFold(folded, this.deps.clock.monotonicMs() - startedMs);
+      if (folded.emptied) return;
+    }
+  }
+
+  /**
+   * Reads something that is to leave this device: on a reader, or inside a write transaction when there is something to
+   * fold first. `read` returns null when it found the outbox holding something.
+   */
+  async read<T>(holder: string, read: (db: Sqlite) => T | null): Promise<T> {
+    const found = await this.deps.pool.withReader(holder, (db) => {
+      db.exec("BEGIN");
+      try {
+        return read(db);
+      } finally {
+        db.exec("COMMIT");
+      }
+    });
+    if (found !== null) return found;
+    return await this.write(holder, (tx) => {
+      const result = read(tx.db);
+      if (result === null) throw new Error("the outbox holds something after it was folded");
+      return result;
+    });
+  }
+
+  /** Names, origins and values of a received page, checked; unknown names are stored first. */
+  async decode(input: unknown): Promise<DecodedRecords> {
+    const { connection, members, registry } = this.deps;
+    const page = checkWireRecords(input);
+    const { origins, models } = namesIn(page);
+    const unknownOrigins = origins.filter(([origin]) => members.byOrigin(origin) === undefined);
+    const unknownNames = models.filter(({ name, columns }) => {
+      const model = registry.byName.get(name);
+      return model === undefined || columns.some((column) => !model.columnByName.has(column));
+    });
+    if (unknownOrigins.length > 0 || unknownNames.length > 0) {
+      await this.#transaction("names", ({ db }) => {
+        for (const [origin, deviceId, name] of unknownOrigins) {
+          saveMember(db, { origin, deviceId, name, joinHlc: null, sponsor: null });
+        }
+        const numbers = nameAllocator(db);
+        for (const { name, columns } of unknownNames) {
+          const number = numbers.model(name);
+          for (const column of columns) numbers.column(number, column);
+        }
+        members.load(db);
+      });
+    }
+    const maxHlc = fromPhysicalMs(this.deps.clock.now() + FUTURE_LIMIT_MS);
+    return decodeRecords(page, { registry, members, numbers: nameAllocator(connection), maxHlc });
+  }
+
+  /** Quarantined rows of these models may fit now; they are tried in a turn of their own. */
+  retryQuarantined(models: readonly SyncModel[]): void {
+    const { connection, clock, logger } = this.deps;
+    const fresh = models.filter((model) => !this.#retry.has(model));
+    const worth = fresh.filter((model) => parkedOf(connection, "quarantined", model.number).length > 0);
+    if (worth.length === 0) return;
+    for (const model of worth) this.#retry.add(model);
+    clock.setImmediate(() => {
+      for (const model of worth) this.#retry.delete(model);
+      this.retryParked("quarantined", worth).catch((error: unknown) => {
+        logger.warn("Quarantined records could not be tried again", { error });
+      });
+    });
+  }
+
+  /** Tries parked records of one kind again; returns how many entered their table. */
+  async retryParked(kind: "quarantined" | "deferred", models: readonly SyncModel[]): Promise<number> {
+    let healed = 0;
+    for (const model of models) {
+      const records = parkedOf(this.deps.connection, kind, model.number).map(({ record }) => record);
+      for (let from = 0; from < records.length; from += this.deps.pacer.size) {
+        const slice = records.slice(from, from + this.deps.pacer.size);
+        const outcome = await this.write(`retry ${kind} ${model.name}`, (tx) => this.#reconsider(tx, model, slice));
+        for (const record of outcome.healed) this.deps.events.emit("recordHealed", record);
+        healed += outcome.healed.length;
+      }
+    }
+    return healed;
+  }
+
+  #reconsider(tx: LogTransaction, model: SyncModel, records: readonly string[]): ApplyResult {
+    return this.deps.applier.reconsider({
+      tx,
+      records: records.map((record) => ({ model, record })),
+      lookup: new PlainLookup(this.deps.reader),
+    });
+  }
+
+  /** A write transaction with the log's shared state, saved at its end; a rollback forgets what memory had taken up. */
+  async #transaction<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
+    const { writer, clock, members } = this.deps;
+    try {
+      return await writer.run({
+        name,
+        body: (db) => {
+          const tx = new LogTransaction(db, () => clock.now());
+          const result = body(tx);
+          tx.save();
+          return result;
+        },
+      });
+    } catch (error) {
+      if (this.deps.connection.open) members.load(this.deps.connection);
+      throw error;
+    }
+  }
+
+  #tellFold(folded: FoldResult, durationMs: number): void {
+    const { events } = this.deps;
+    if (folded.entries > 0) {
+      events.emit("changesFolded", { entries: folded.entries, stamps: folded.stamps, durationMs });
+    }
+    for (const refused of folded.refused) {
+      events.emit("changeRefused", refused);
+      events.emit("journalEntryAdded", { kind: "refused-change", model: refused.model, record: refused.record });
+    }
+    if (folded.touched.length > 0) this.retryQuarantined(folded.touched);
+  }
+}

@@ -1,0 +1,138 @@
+import { z } from "zod";
+import { replicationErrors } from "./errors.js";
+
+/**
+ * What two devices say to each other: JSON, one message a frame. The shape of every message is validated here; what is in
+ * its records is validated by `decode-records.ts` before it is used.
+ *
+ * Order of a session: both sides send `challenge`, `proof` and `hello`; a device that is not a member asks to `join`.
+ * Then each side that has to catch up sends `pull` and is streamed pages for as long as the session lasts, or asks for
+ * the pages of a backfill.
+ */
+export const PROTOCOL_VERSION = 1;
+
+const id = z.string().min(1).max(512);
+const text = z.string().max(2_048);
+const hlc = z.int().min(0);
+const count = z.int().min(0);
+const base64 = z.string().max(1_024);
+
+/** Origin id → time. */
+const vector = z.record(id, hlc);
+
+const member = z.strictObject({
+  origin: id,
+  deviceId: id,
+  name: z.string().max(512),
+  joinHlc: hlc,
+  sponsor: id.nullable(),
+});
+
+/** Checked in depth by `checkWireRecords`. */
+const records = z.strictObject({ origins: z.array(z.unknown()), groups: z.array(z.unknown()) });
+
+const messages = z.discriminatedUnion("t", [
+  z.strictObject({ t: z.literal("challenge"), version: z.int(), library: id, method: id, nonce: base64 }),
+  z.strictObject({ t: z.literal("proof"), proof: base64 }),
+  z.strictObject({
+    t: z.literal("hello"),
+    deviceId: id,
+    name: z.string().max(512),
+    /** Null while the device is not a member. */
+    origin: id.nullable(),
+    /** Milliseconds since the epoch, for the comparison of clocks. */
+    now: z.number(),
+    /** Whether it has the whole library and serves it. */
+    ready: z.boolean(),
+    members: z.array(member).max(10_000),
+    vector,
+    /** At or below it nothing carries a stamp: older readers need a snapshot. */
+    floor: hlc,
+    logId: id,
+    token: count,
+    /** Model → fingerprint of its columns. */
+    schema: z.record(id, z.string().max(64)),
+  }),
+  z.strictObject({ t: z.literal("join"), deviceId: id, name: z.string().max(512) }),
+  z.strictObject({ t: z.literal("joined"), origin: id, members: z.array(member).max(10_000), hlc }),
+  /** The device has become ready to serve since its hello. */
+  z.strictObject({ t: z.literal("ready") }),
+  /** Stream me your log from this position in it; I have what the vector says. */
+  z.strictObject({ t: z.literal("pull"), logId: id, position: count, vector }),
+  z.strictObject({
+    t: z.literal("page"),
+    n: count,
+    records,
+    position: count,
+    end: z.strictObject({ vector, members: z.array(member).max(10_000), vectors: z.record(id, vector) }).nullable(),
+  }),
+  /** The page is applied and committed. */
+  z.strictObject({ t: z.literal("applied"), n: count }),
+  z.strictObject({ t: z.literal("snapshot-required"), floor: hlc }),
+  /** An acknowledgement: durable up to this vector. */
+  z.strictObject({ t: z.literal("acknowledge"), vector }),
+  z.strictObject({ t: z.literal("backfill") }),
+  z.strictObject({
+    t: z.literal("backfill-plan"),
+    vector,
+    floor: hlc,
+    totals: z.record(id, count),
+    members: z.array(member).max(10_000),
+  }),
+  z.strictObject({
+    t: z.literal("backfill-page"),
+    request: count,
+    model: id,
+    after: id.nullable(),
+    limit: z.int().min(1).max(10_000),
+  }),
+  z.strictObject({
+    t: z.literal("backfill-rows"),
+    request: count,
+    records,
+    /** The key range that the page covers ends here; null: at the end of the model. */
+    upTo: id.nullable(),
+    floor: hlc,
+  }),
+  z.strictObject({ t: z.literal("fetch"), request: count, model: id, records: z.array(id).max(10_000) }),
+  z.strictObject({ t: z.literal("fetched"), request: count, records, absent: z.array(id).max(10_000) }),
+  /** A request can't be answered now. */
+  z.strictObject({ t: z.literal("refused"), request: count.nullable(), code: z.string().max(128), reason: text }),
+  z.strictObject({
+    t: z.literal("bye"),
+    code: z.string().max(128),
+    reason: text,
+    /** When the side that dials may try again; null: never. */
+    retryMs: z.number().min(0).nullable(),
+  }),
+]);
+
+export type Message = z.infer<typeof messages>;
+export type MessageOf<T extends Message["t"]> = Extract<Message, { t: T }>;
+export type WireMember = z.infer<typeof member>;
+export type WireVector = z.infer<typeof vector>;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
+export function encodeMessage(message: Message): Uint8Array {
+  return encoder.encode(JSON.stringify(message));
+}
+
+/** Throws `TIDEMARK_WIRE_MALFORMED` for anything that is not a message. */
+export function decodeMessage(frame: Uint8Array): Message {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(decoder.decode(frame));
+  } catch {
+    throw replicationErrors.malformed({ reason: "a frame is not JSON in UTF-8" });
+  }
+  const result = messages.safeParse(parsed);
+  if (!result.success) {
+    const issue = result.error.issues[0];
+    throw replicationErrors.malformed({
+      reason: `${issue?.path.join(".") || "a message"}: ${issue?.message ?? "is not one that is known"}`,
+    });
+  }
+  return result.data;
+}

@@ -1,0 +1,189 @@
+/**
+ * The mergeable state of one record, and its join. Pure: no database, no clock.
+ *
+ * A record is a set of births, one death, and stamps of columns. It lives while a birth is higher than its death. A
+ * column without a stamp of its own counts as stamped by the newest birth, because a creation sets every column; a birth
+ * at or below the floor has lost its stamp and is written {@link UNSTAMPED}: older than anything still to come.
+ * Joining two states is commutative, associative and idempotent.
+ */
+
+/** When (hybrid logical clock) and by whom (local member number) something was changed. */
+export interface Stamp {
+  readonly hlc: number;
+  readonly origin: number;
+}
+
+/** Older than every stamp; also "never" where a death is asked for. */
+export const UNSTAMPED: Stamp = Object.freeze({ hlc: 0, origin: 0 });
+
+/** Member number 0 in a death: above every origin of that time. Such a death is a floor, not somebody's delete. */
+export const ANY_ORIGIN = 0;
+
+/** Orders stamps alike on all devices: by time, then by origin id (never by the local number). */
+export interface StampOrder {
+  compare(a: Stamp, b: Stamp): number;
+}
+
+export function stampOrder(originIdOf: (member: number) => string): StampOrder {
+  return {
+    compare(a, b) {
+      if (a.hlc !== b.hlc) return a.hlc - b.hlc;
+      if (a.origin === b.origin || a.hlc === 0) return 0;
+      if (a.origin === ANY_ORIGIN) return 1;
+      if (b.origin === ANY_ORIGIN) return -1;
+      const left = originIdOf(a.origin);
+      const right = originIdOf(b.origin);
+      return left < right ? -1 : left > right ? 1 : 0;
+    },
+  };
+}
+
+export interface RecordState {
+  /** Above the death, ascending; empty when dead. `UNSTAMPED` first, if it is among them. */
+  readonly births: readonly Stamp[];
+  /** `UNSTAMPED` when there is none. */
+  readonly death: Stamp;
+  /** Stamps of columns (0: the whole row of a device-owned record) above the newest birth, or above the death. */
+  readonly columns: ReadonlyMap<number, Stamp>;
+}
+
+const NO_COLUMNS: ReadonlyMap<number, Stamp> = new Map();
+
+/** Nothing is known of the record. */
+export const UNKNOWN: RecordState = Object.freeze({ births: [], death: UNSTAMPED, columns: NO_COLUMNS });
+/** The record is here and nothing about it is younger than the floor. */
+export const SETTLED: RecordState = Object.freeze({ births: [UNSTAMPED], death: UNSTAMPED, columns: NO_COLUMNS });
+
+export function isLiving(state: RecordState): boolean {
+  return state.births.length > 0;
+}
+
+export function newestBirth(state: RecordState): Stamp {
+  return state.births[state.births.length - 1] ?? UNSTAMPED;
+}
+
+/** Since when the record lives: its first birth above its death. References older than this do not hold. */
+export function lifeOf(state: RecordState): Stamp {
+  return state.births[0] ?? UNSTAMPED;
+}
+
+/** The stamp that counts for a column: its own, or that of the newest birth. */
+export function columnStamp(state: RecordState, column: number): Stamp {
+  return state.columns.get(column) ?? newestBirth(state);
+}
+
+export interface Join {
+  readonly state: RecordState;
+  /** Whether the state differs from the local one. */
+  readonly changed: boolean;
+  /** Whether the incoming value of a column wins. Ask only for columns whose value came. */
+  wins(column: number): boolean;
+}
+
+/**
+ * Joins an incoming state into the local one. `incoming` may be partial: without births it is an edit (or a death), and
+ * only the columns in its map count. With `unstampedWins`, a value whose stamps are both below the floor is taken from
+ * the incoming side: that of a backfill page, which speaks for the library.
+ */
+export function joinStates({
+  local,
+  incoming,
+  order,
+  unstampedWins = false,
+}: {
+  readonly local: RecordState;
+  readonly incoming: RecordState;
+  readonly order: StampOrder;
+  readonly unstampedWins?: boolean;
+}): Join {
+  const death = order.compare(incoming.death, local.death) > 0 ? incoming.death : local.death;
+  const births = joinBirths(local.births, incoming.births, death, order);
+  const floor = births.length > 0 ? births[births.length - 1]! : death;
+
+  const columns = new Map<number, Stamp>();
+  for (const source of [local.columns, incoming.columns]) {
+    for (const [column, stamp] of source) {
+      if (order.compare(stamp, floor) <= 0) continue;
+      const present = columns.get(column);
+      if (present === undefined || order.compare(stamp, present) > 0) columns.set(column, stamp);
+    }
+  }
+  const state: RecordState = { births, death, columns };
+  return {
+    state,
+    changed: !sameState(local, state, order),
+    wins(column) {
+      const theirs = incoming.columns.get(column) ?? (incoming.births.length > 0 ? newestBirth(incoming) : undefined);
+      if (theirs === undefined) return false;
+      // A value from below the death belongs to a life that is over.
+      if (order.compare(theirs, death) <= 0 && theirs.hlc !== 0) return false;
+      if (theirs.hlc === 0 && death.hlc !== 0) return false;
+      const ours = local.columns.get(column) ?? (local.births.length > 0 ? newestBirth(local) : undefined);
+      if (ours === undefined) return true;
+      const difference = order.compare(theirs, ours);
+      return difference > 0 || (difference === 0 && theirs.hlc === 0 && unstampedWins);
+    },
+  };
+}
+
+function joinBirths(
+  left: readonly Stamp[],
+  right: readonly Stamp[],
+  death: Stamp,
+  order: StampOrder,
+): readonly Stamp[] {
+  // Nearly always there is one birth, on one side or the same on both.
+  const all: Stamp[] = [];
+  for (const births of [left, right]) {
+    for (const birth of births) {
+      if (birth.hlc === 0 ? death.hlc !== 0 : order.compare(birth, death) <= 0) continue;
+      if (!all.some((known) => order.compare(known, birth) === 0)) all.push(birth);
+    }
+  }
+  return all.sort(order.compare);
+}
+
+function sameState(a: RecordState, b: RecordState, order: StampOrder): boolean {
+  if (order.compare(a.death, b.death) !== 0 || a.births.length !== b.births.length) return false;
+  if (a.births.some((birth, index) => order.compare(birth, b.births[index]!) !== 0)) return false;
+  if (a.columns.size !== b.columns.size) return false;
+  for (const [column, stamp] of a.columns) {
+    const other = b.columns.get(column);
+    if (other === undefined || order.compare(stamp, other) !== 0) return false;
+  }
+  return true;
+}
+
+/**
+ * A local creation at `stamp`. It carries a death, the higher of the floor and the newest birth or death known here, so
+ * that the new life never inherits from one that its maker could not see.
+ */
+export function bornLocally(local: RecordState, stamp: Stamp, floor: number, order: StampOrder): RecordState {
+  let death: Stamp = floor > 0 ? { hlc: floor, origin: ANY_ORIGIN } : UNSTAMPED;
+  for (const known of [local.death, newestBirth(local)]) if (order.compare(known, death) > 0) death = known;
+  return { births: [stamp], death, columns: NO_COLUMNS };
+}
+
+export function diedLocally(stamp: Stamp): RecordState {
+  return { births: [], death: stamp, columns: NO_COLUMNS };
+}
+
+/** A local edit of `columns` at `stamp`. */
+export function editedLocally(local: RecordState, columns: Iterable<number>, stamp: Stamp): RecordState {
+  const stamps = new Map(local.columns);
+  for (const column of columns) stamps.set(column, stamp);
+  return { births: local.births, death: local.death, columns: stamps };
+}
+
+/** Whether a reference stamped `reference` to a visible target that lives since `life` holds. */
+export function referenceHolds({
+  reference,
+  life,
+  order,
+}: {
+  readonly reference: Stamp;
+  readonly life: Stamp;
+  readonly order: StampOrder;
+}): boolean {
+  return life.hlc === 0 || order.compare(reference, life) > 0;
+}

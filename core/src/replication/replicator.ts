@@ -1,0 +1,316 @@
+import {
+  type Authenticator,
+  type CatchUpDecision,
+  isTidemarkError,
+  type Subscription,
+  subscription,
+  type TidemarkError,
+  type TransportConnection,
+  type TransportHost,
+} from "@tidemark/plugin-api";
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
+import { readState } from "../storage/log-transaction.js";
+import { runBackfill } from "./backfill.js";
+import { loadBackfill } from "./backfill-store.js";
+import { isRestoring } from "./change-page.js";
+import { isRetryable, replicationErrors } from "./errors.js";
+import type { LocalLibrary } from "./local-library.js";
+import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
+import { loadPeer, updatePeer } from "./peer-store.js";
+import { Session, type SessionObserver } from "./session.js";
+
+/**
+ * Looks after all sessions: takes over connections, decides what is next for this device (join, backfill, pull), wakes the
+ * sessions when the log has grown, and asks what to do when a round has failed. Each peer has its own schedule.
+ */
+export class Replicator implements TransportHost, SessionObserver {
+  readonly #library: LocalLibrary;
+  readonly #authenticator: Authenticator;
+  readonly #sessions = new Set<Session>();
+  #heartbeat: Subscription | null = null;
+  /** Joining and backfilling are done with one peer at a time. */
+  #onboarding: Promise<void> | null = null;
+  /** Retries that wait, by origin id. */
+  readonly #delays = new Map<string, Subscription>();
+  #restoring = false;
+  #running = false;
+
+  constructor({ library, authenticator }: { readonly library: LocalLibrary; readonly authenticator: Authenticator }) {
+    this.#library = library;
+    this.#authenticator = authenticator;
+  }
+
+  get maxFrameBytes(): number {
+    return this.#library.deps.settings.replication.maxFrameBytes;
+  }
+
+  get sessions(): readonly Session[] {
+    return [...this.#sessions];
+  }
+
+  /** Founds the library if that is this device's part; then connections are welcome. */
+  async start(): Promise<void> {
+    const { connection, settings, clock, random, members, writer, events } = this.#library.deps;
+    const state = readState(connection);
+    if (state.library !== null && state.library !== settings.library.id) {
+      throw replicationErrors.databaseOfOtherLibrary({ own: settings.library.id, found: state.library });
+    }
+    if (state.device !== null && state.device !== settings.device.id) {
+      throw replicationErrors.databaseOfOtherDevice({ own: settings.device.id, found: state.device });
+    }
+    if (state.self === null && settings.library.role === "found") {
+      await writer.run({
+        name: "found the library",
+        body: (db) => {
+          foundLibrary({
+            db,
+            library: settings.library.id,
+            device: { deviceId: settings.device.id, name: settings.device.name },
+            hlc: fromPhysicalMs(clock.now()),
+            random,
+          });
+        },
+      });
+      members.load(connection);
+      const self = members.byNumber(readState(connection).self!);
+      events.emit("memberJoined", { origin: self.origin, deviceId: self.deviceId, sponsor: null });
+    }
+    this.#running = true;
+    this.#scheduleHeartbeat();
+  }
+
+  /** Ends all sessions. */
+  stop(reason: string): void {
+    this.#running = false;
+    this.#heartbeat?.dispose();
+    this.#heartbeat = null;
+    for (const delay of this.#delays.values()) delay.dispose();
+    this.#delays.clear();
+    for (const session of this.sessions) session.close(reason, this.#library.deps.settings.replication.retryDelayMs);
+  }
+
+  /** Resolves when no join and no backfill is under way any more. */
+  async settled(): Promise<void> {
+    await this.#onboarding?.catch(() => {});
+  }
+
+  accept(connection: TransportConnection): void {
+    if (!this.#running) {
+      connection.open({ onFrame() {}, onDrain() {}, onClose() {} });
+      connection.close({ reason: "sync is paused here", redial: { afterMs: this.#library.deps.settings.replication.retryDelayMs } });
+      return;
+    }
+    const session = new Session({
+      connection,
+      library: this.#library,
+      authenticator: this.#authenticator,
+      observer: this,
+    });
+    this.#sessions.add(session);
+    session.open();
+  }
+
+  /** The log may have grown. */
+  wake(): void {
+    for (const session of this.#sessions) session.wake();
+    this.#restore();
+  }
+
+  introduced(session: Session): boolean {
+    const twin = this.sessions.find((other) => other !== session && other.peerDevice === session.peerDevice && !other.closed);
+    if (twin !== undefined) {
+      // Both ends come to the same answer: the session that the device with the lower id has dialled stays.
+      const lower = this.#library.deps.settings.device.id < session.peerDevice!;
+      const preferred = session.dialled === twin.dialled || session.dialled === lower ? session : twin;
+      (preferred === session ? twin : session).close("there is another session between these two devices", TWIN_RETRY_MS);
+      if (preferred !== session) return false;
+    }
+    const { events } = this.#library.deps;
+    events.emit("peerConnected", {
+      peer: session.peer ?? session.peerDevice!,
+      deviceId: session.peerDevice!,
+      address: session.address,
+    });
+    this.changed();
+    return true;
+  }
+
+  /** Decides for every session what it may do now. */
+  changed(): void {
+    if (!this.#running) return;
+    const { connection, logger } = this.#library.deps;
+    const state = readState(connection);
+    const onboard = state.self === null || state.ready === 0 || this.#fullBackfillFrom(null);
+    if (onboard) {
+      this.#onboard();
+      return;
+    }
+    for (const session of this.#sessions) {
+      if (session.closed || this.#isDelayed(session)) continue;
+      session.pull().catch((error: unknown) => session.fail(error));
+    }
+    this.#restore();
+    logger.debug("Sessions looked at", { sessions: this.#sessions.size });
+  }
+
+  async failed(session: Session, error: TidemarkError): Promise<{ readonly retryMs: number | null }> {
+    const { deps } = this.#library;
+    const peer = session.peer ?? session.address;
+    const retryable = isRetryable(error);
+    if (session.peer === null) deps.events.emit("peerRefused", { address: session.address, code: error.code, reason: error.why });
+    const member = session.peer === null ? undefined : deps.members.byOrigin(session.peer);
+    const failures = (member === undefined ? 0 : loadPeer(deps.connection, member.num).failures) + 1;
+    deps.events.emit("catchUpFailed", { peer, phase: session.phase, failures, code: error.code, reason: error.why });
+    const answer = await deps.hooks.decideCatchUp({ peer, phase: session.phase, failures, error, retryable });
+    const decision = answer?.decision ?? this.#plainDecision(error, retryable);
+    deps.events.emit("catchUpDecided", { peer, decision, decidedBy: answer?.decidedBy ?? "kernel" });
+    const delayMs = decision.action === "give-up" ? null : decision.delayMs;
+    if (member !== undefined) {
+      await this.#library
+        .write(`failure with ${peer}`, (tx) =>
+          updatePeer(tx.db, member.num, {
+            failures,
+            notBefore: delayMs === null ? Number.MAX_SAFE_INTEGER : deps.clock.now() + delayMs,
+            ...(decision.action === "full-backfill" && { fullBackfill: true }),
+            ...(decision.action === "give-up" && { state: "paused" as const }),
+          }),
+        )
+        .catch((cause: unknown) => deps.logger.warn("A failure could not be stored", { peer, error: cause }));
+    }
+    deps.logger.warn("A session has failed", { peer, code: error.code, reason: error.why, retryMs: delayMs });
+    return { retryMs: delayMs };
+  }
+
+  ended(session: Session, reason: string): void {
+    this.#sessions.delete(session);
+    if (session.peerDevice === null) return;
+    this.#library.deps.events.emit("peerDisconnected", { peer: session.peer ?? session.peerDevice, reason });
+  }
+
+  /** Tells all peers the own vector, durably: an acknowledgement of everything that is here. */
+  async acknowledge(): Promise<void> {
+    await Promise.all(this.sessions.map((session) => session.acknowledge()));
+  }
+
+  #plainDecision(error: TidemarkError, retryable: boolean): CatchUpDecision {
+    if (!retryable) return { action: "give-up", reason: error.why };
+    return { action: "retry", delayMs: this.#library.deps.settings.replication.retryDelayMs };
+  }
+
+  /** A peer that failed is left alone until its time has come. */
+  #isDelayed(session: Session): boolean {
+    const { members, connection, clock } = this.#library.deps;
+    const origin = session.peer;
+    const member = origin === null ? undefined : members.byOrigin(origin);
+    if (origin === null || member === undefined) return false;
+    const waitMs = loadPeer(connection, member.num).notBefore - clock.now();
+    if (waitMs <= 0) return false;
+    if (!this.#delays.has(origin) && waitMs < Number.MAX_SAFE_INTEGER / 2) {
+      const timer = clock.setTimeout(() => {
+        this.#delays.delete(origin);
+        this.changed();
+      }, waitMs);
+      this.#delays.set(
+        origin,
+        subscription(() => timer.dispose()),
+      );
+    }
+    return true;
+  }
+
+  #fullBackfillFrom(session: Session | null): boolean {
+    const { members, connection } = this.#library.deps;
+    const sessions = session === null ? this.sessions : [session];
+    return sessions.some(({ peer }) => {
+      const member = peer === null ? undefined : members.byOrigin(peer);
+      return member !== undefined && loadPeer(connection, member.num).fullBackfill;
+    });
+  }
+
+  /** Joins and backfills with the first peer that can serve. */
+  #onboard(): void {
+    if (this.#onboarding !== null) return;
+    const state = readState(this.#library.deps.connection);
+    const session = this.sessions.find(
+      (candidate) =>
+        candidate.peerReady &&
+        !candidate.closed &&
+        !this.#isDelayed(candidate) &&
+        (state.ready === 0 || this.#fullBackfillFrom(candidate)),
+    );
+    if (session === undefined) return;
+    this.#onboarding = this.#onboardWith(session)
+      .catch((error: unknown) => {
+        // "Not now" is no failure: the peer says when it is ready.
+        if (isTidemarkError(error, "TIDEMARK_PEER_NOT_READY")) return;
+        session.fail(error);
+      })
+      .finally(() => {
+        this.#onboarding = null;
+        this.changed();
+      });
+  }
+
+  async #onboardWith(session: Session): Promise<void> {
+    const { connection, settings, clock, members, writer, events, fence } = this.#library.deps;
+    if (readState(connection).self === null) {
+      const granted = await session.join();
+      await writer.run({
+        name: "take up membership",
+        body: (db) =>
+          adoptMembership({
+            db,
+            members,
+            library: settings.library.id,
+            device: { deviceId: settings.device.id, name: settings.device.name },
+            origin: granted.origin,
+            hlc: granted.hlc,
+            known: granted.members,
+            startedAt: clock.now(),
+          }),
+      });
+      await fence.cover();
+      const sponsor = granted.members.find((member) => member.origin === granted.origin)?.sponsor ?? null;
+      events.emit("memberJoined", { origin: granted.origin, deviceId: settings.device.id, sponsor });
+    } else if (this.#fullBackfillFrom(session) && loadBackfill(connection) === null) {
+      await writer.run({ name: "begin a full backfill", body: (db) => beginBackfill(db, "full", clock.now()) });
+    }
+    await session.setBackfilling();
+    await runBackfill(this.#library, session.backfillSource());
+    await fence.cover();
+    for (const other of this.sessions) if (!other.closed) other.tellReady();
+  }
+
+  #restore(): void {
+    if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
+    const session = this.sessions.find((candidate) => candidate.peerReady && !candidate.closed && candidate.peer !== null);
+    if (session === undefined) return;
+    this.#restoring = true;
+    session
+      .restore()
+      .catch((error: unknown) => session.fail(error))
+      .finally(() => {
+        this.#restoring = false;
+        for (const other of this.#sessions) other.wake();
+      });
+  }
+
+  #scheduleHeartbeat(): void {
+    const { clock, settings } = this.#library.deps;
+    this.#heartbeat = clock.setTimeout(() => {
+      this.#scheduleHeartbeat();
+      this.#beat();
+    }, settings.replication.heartbeatMs);
+  }
+
+  /**
+   * Tells the own vector to all peers, or the others could never forget anything. Its own entry is the clock's high-water
+   * mark, which has passed every stamp that was merged here, so a device that only listens advances too.
+   */
+  #beat(): void {
+    for (const session of this.#sessions) session.tellVector();
+  }
+}
+
+/** How long the loser of two sessions between the same devices stays away. */
+const TWIN_RETRY_MS = 60_000;

@@ -1,0 +1,59 @@
+import { loadLogged, stateOf } from "../storage/stamp-store.js";
+import { prepared } from "../storage/statements.js";
+import { applyPage } from "./apply-batch.js";
+import { checkWireRecords } from "./decode-records.js";
+import type { LocalLibrary } from "./local-library.js";
+import type { MessageOf } from "./messages.js";
+import { UNKNOWN } from "./record-state.js";
+import { PlainLookup } from "./target-lookup.js";
+
+/**
+ * Puts back records of other devices that local changes have damaged. The change got no stamp, so the log still tells the
+ * record's true state; only its values have to come from a peer again. Until they have, this device ends no round and
+ * serves no backfill: it could not tell the truth about these records.
+ */
+const RECORDS_PER_REQUEST = 500;
+
+export async function restoreRecords(
+  library: LocalLibrary,
+  peer: string,
+  fetch: (model: string, records: readonly string[]) => Promise<MessageOf<"fetched">>,
+): Promise<void> {
+  const { connection, registry } = library.deps;
+  for (const model of registry.models) {
+    const damaged = prepared(connection, "SELECT record FROM tidemark_restore WHERE model = ? ORDER BY record")
+      .pluck()
+      .all(model.number) as string[];
+    for (let from = 0; from < damaged.length; from += RECORDS_PER_REQUEST) {
+      const records = damaged.slice(from, from + RECORDS_PER_REQUEST);
+      const answer = await fetch(model.name, records);
+      const page = checkWireRecords(answer.records);
+      const asked = new Set(records);
+      const served = page.groups
+        .filter((group) => group.m === model.name)
+        .flatMap((group) => group.r.map(([record]) => record))
+        .filter((record) => asked.has(record));
+      const absent = answer.absent.filter((record) => asked.has(record));
+      await applyPage(library, {
+        peer,
+        phase: "backfill",
+        page,
+        vectorMoves: false,
+        finish: (tx) => {
+          // Of a record that nobody knows any more nothing is left to restore.
+          const logged = loadLogged(tx.db, model.number, absent);
+          const gone = absent.filter((record) => stateOf(logged.get(record), false) === UNKNOWN);
+          if (gone.length > 0) {
+            library.deps.applier.reconsider({
+              tx,
+              records: gone.map((record) => ({ model, record, state: UNKNOWN })),
+              lookup: new PlainLookup(library.deps.reader),
+            });
+          }
+          const forget = prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?");
+          for (const record of [...served, ...gone]) forget.run(model.number, record);
+        },
+      });
+    }
+  }
+}

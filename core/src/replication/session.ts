@@ -1,0 +1,623 @@
+import {
+  type Authenticator,
+  type CloseReason,
+  isTidemarkError,
+  type PeerState,
+  type Subscription,
+  type TidemarkError,
+  type TransportConnection,
+} from "@tidemark/plugin-api";
+import { readState } from "../storage/log-transaction.js";
+import { raiseVector } from "../storage/vectors.js";
+import { backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
+import type { BackfillSource } from "./backfill.js";
+import { CatchUp } from "./catch-up.js";
+import { isRestoring, ownVector } from "./change-page.js";
+import { ChangeStream } from "./change-stream.js";
+import { replicationErrors } from "./errors.js";
+import { authenticate, type Introduction } from "./handshake.js";
+import type { LocalLibrary } from "./local-library.js";
+import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
+import { decodeMessage, encodeMessage, type Message, type MessageOf } from "./messages.js";
+import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
+import { restoreRecords } from "./restore.js";
+
+/**
+ * One connection to one peer, from its first frame to its last. It introduces both ends to each other, then serves what
+ * the peer asks for and applies what the peer sends. A malformed or hostile frame costs its sender the session and
+ * nobody else anything.
+ */
+export interface SessionOptions {
+  readonly connection: TransportConnection;
+  readonly library: LocalLibrary;
+  readonly authenticator: Authenticator;
+  readonly observer: SessionObserver;
+}
+
+/** Who looks after all sessions. */
+export interface SessionObserver {
+  /** Both ends know each other. False: there is another session with this peer, and this one is to end. */
+  introduced(session: Session): boolean;
+  /** Something has been learnt that other sessions may have waited for: a member, readiness. */
+  changed(): void;
+  /** The session has failed; what is done about it. */
+  failed(session: Session, error: TidemarkError): Promise<{ readonly retryMs: number | null }>;
+  ended(session: Session, reason: string): void;
+}
+
+interface PendingRequest {
+  readonly resolve: (message: Message) => void;
+  readonly reject: (error: unknown) => void;
+  readonly timer: Subscription;
+}
+
+/** Requests of the peer that may be in work at once; more is not a peer of this protocol. */
+const MAX_SERVED_AT_ONCE = 16;
+
+export class Session {
+  readonly #options: SessionOptions;
+  readonly #library: LocalLibrary;
+  readonly #connection: TransportConnection;
+  readonly #requests = new Map<string, PendingRequest>();
+  #nextRequest = 0;
+  #introducing: { readonly inbox: Message[]; wake: (() => void) | null } | null = { inbox: [], wake: null };
+  #peer: Introduction | null = null;
+  #stream: ChangeStream | null = null;
+  #catchUp: CatchUp | null = null;
+  #pages: Promise<void> = Promise.resolve();
+  #queuedBytes = 0;
+  #serving = 0;
+  #state: PeerState = "uninitialized";
+  #pulling = false;
+  #closed = false;
+  #timer: Subscription | null = null;
+
+  constructor(options: SessionOptions) {
+    this.#options = options;
+    this.#library = options.library;
+    this.#connection = options.connection;
+  }
+
+  get address(): string {
+    return this.#connection.address;
+  }
+
+  get dialled(): boolean {
+    return this.#connection.dialled;
+  }
+
+  /** Origin id of the peer; null before it has introduced itself, or while it is not a member. */
+  get peer(): string | null {
+    return this.#peer?.origin ?? null;
+  }
+
+  get peerDevice(): string | null {
+    return this.#peer?.deviceId ?? null;
+  }
+
+  /** Whether the peer serves the library. */
+  get peerReady(): boolean {
+    return this.#peer?.ready ?? false;
+  }
+
+  get state(): PeerState {
+    return this.#state;
+  }
+
+  get phase(): "backfill" | "catch-up" | "live" {
+    return this.#state === "backfilling" ? "backfill" : (this.#catchUp?.phase ?? "catch-up");
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** Takes the connection over; call once. */
+  open(): void {
+    this.#connection.open({
+      onFrame: (frame) => this.#onFrame(frame),
+      onDrain: () => this.#stream?.wake(),
+      onClose: (reason) => this.#onClose(reason),
+    });
+    this.#introduce().catch((error: unknown) => this.#fail(error));
+  }
+
+  /** Local changes, or a change of what the peer is to hear. */
+  wake(): void {
+    this.#stream?.wake();
+  }
+
+  tellVector(): void {
+    this.#stream?.tellVector();
+  }
+
+  /** Tells the peer that this device serves the library now. */
+  tellReady(): void {
+    if (this.#peer !== null) this.#send({ t: "ready" });
+  }
+
+  async acknowledge(): Promise<void> {
+    if (this.#closed || this.#peer?.origin == null) return;
+    const { fence, members, connection } = this.#library.deps;
+    await fence.cover();
+    if (!this.#closed) this.#send({ t: "acknowledge", vector: toWireVector(ownVector(connection), members) });
+  }
+
+  /** Begins to pull, unless this session does so already, or can't yet. */
+  async pull(): Promise<void> {
+    const { connection, members } = this.#library.deps;
+    const peer = this.#member();
+    if (this.#pulling || this.#closed || peer === null || !this.peerReady) return;
+    const state = readState(connection);
+    if (state.self === null || state.ready === 0) return;
+    this.#pulling = true;
+    const stored = loadPeer(connection, peer.num);
+    const logId = this.#peer!.logId;
+    await this.#setState("catching-up");
+    await this.#library.deps.fence.cover();
+    if (this.#closed) return;
+    this.#catchUp = new CatchUp({ library: this.#library, peer: peer.origin, logId });
+    this.#send({
+      t: "pull",
+      logId,
+      position: stored.logId === logId ? stored.position : 0,
+      vector: toWireVector(ownVector(connection), members),
+    });
+  }
+
+  /** The peer as a source of a backfill. */
+  backfillSource(): BackfillSource {
+    return {
+      peer: this.peer!,
+      plan: () => this.#ask("backfill", { t: "backfill" }) as Promise<MessageOf<"backfill-plan">>,
+      page: (model, after, limit) => {
+        this.#nextRequest += 1;
+        const request = this.#nextRequest;
+        return this.#ask(`request ${request}`, { t: "backfill-page", request, model, after, limit }) as Promise<
+          MessageOf<"backfill-rows">
+        >;
+      },
+    };
+  }
+
+  /** Fetches records that refused local changes have damaged. */
+  async restore(): Promise<void> {
+    if (this.#closed || this.#member() === null || !this.peerReady) return;
+    await restoreRecords(this.#library, this.peer!, (model, records) => {
+      this.#nextRequest += 1;
+      const request = this.#nextRequest;
+      return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }) as Promise<
+        MessageOf<"fetched">
+      >;
+    });
+  }
+
+  async join(): Promise<MessageOf<"joined">> {
+    const { device } = this.#library.deps.settings;
+    return (await this.#ask("join", { t: "join", deviceId: device.id, name: device.name })) as MessageOf<"joined">;
+  }
+
+  async setBackfilling(): Promise<void> {
+    await this.#setState("backfilling");
+  }
+
+  /** Ends the session in good order. */
+  close(reason: string, retryMs: number | null): void {
+    if (this.#closed) return;
+    try {
+      this.#send({ t: "bye", code: "TIDEMARK_SESSION_ENDED", reason, retryMs });
+    } catch {
+      // The other end is gone already.
+    }
+    this.#end(reason, retryMs);
+  }
+
+  /** Ends the session because of an error, which is told to the peer and decided upon. */
+  fail(error: unknown): void {
+    this.#fail(error);
+  }
+
+  async #introduce(): Promise<void> {
+    const { settings, clock } = this.#library.deps;
+    this.#timer = clock.setTimeout(
+      () => this.#fail(replicationErrors.timedOut({ request: "introduction", timeoutMs: settings.replication.requestTimeoutMs })),
+      settings.replication.requestTimeoutMs,
+    );
+    const peer = await authenticate({
+      library: this.#library,
+      authenticator: this.#options.authenticator,
+      dialled: this.#connection.dialled,
+      send: (message) => this.#send(message),
+      next: () => this.#nextIntroduction(),
+    });
+    this.#timer.dispose();
+    if (this.#closed) return;
+    this.#peer = peer;
+    const rest = this.#introducing!.inbox;
+    this.#introducing = null;
+    const member = this.#member();
+    if (member !== null) this.#state = loadPeer(this.#library.deps.connection, member.num).state;
+    if (!this.#options.observer.introduced(this)) return;
+    for (const message of rest) this.#dispatch(message, 0);
+  }
+
+  #nextIntroduction(): Promise<Message> {
+    const introducing = this.#introducing!;
+    return new Promise((resolve) => {
+      const take = () => {
+        const message = introducing.inbox.shift();
+        if (message === undefined) introducing.wake = take;
+        else {
+          introducing.wake = null;
+          resolve(message);
+        }
+      };
+      take();
+    });
+  }
+
+  #onFrame(frame: Uint8Array): void {
+    if (this.#closed) return;
+    let message: Message;
+    try {
+      message = decodeMessage(frame);
+      if (message.t === "bye") {
+        this.#onBye(message);
+        return;
+      }
+      if (this.#introducing !== null) {
+        if (this.#introducing.inbox.length > 8) throw replicationErrors.malformed({ reason: "a message before the introduction" });
+        this.#introducing.inbox.push(message);
+        this.#introducing.wake?.();
+        return;
+      }
+      this.#dispatch(message, frame.length);
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #dispatch(message: Message, bytes: number): void {
+    switch (message.t) {
+      case "page":
+        this.#queuePage(message, bytes);
+        return;
+      case "applied":
+        this.#stream?.applied(message.n);
+        return;
+      case "pull":
+        this.#serve(() => this.#startStream(message));
+        return;
+      case "acknowledge":
+        this.#serve(() => this.#onAcknowledge(message));
+        return;
+      case "ready":
+        this.#peer!.ready = true;
+        this.#options.observer.changed();
+        return;
+      case "snapshot-required":
+        this.#serve(() => this.#onSnapshotRequired());
+        return;
+      case "join":
+        this.#serve(() => this.#sponsor(message));
+        return;
+      case "backfill":
+        this.#serve(() => this.#sendPlan());
+        return;
+      case "backfill-page":
+        this.#serve(() => this.#sendBackfillPage(message));
+        return;
+      case "fetch":
+        this.#serve(() => this.#sendRecords(message));
+        return;
+      case "joined":
+        this.#answer("join", message);
+        return;
+      case "backfill-plan":
+        this.#answer("backfill", message);
+        return;
+      case "backfill-rows":
+      case "fetched":
+        this.#answer(`request ${message.request}`, message);
+        return;
+      case "refused":
+        this.#onRefused(message);
+        return;
+      default:
+        throw replicationErrors.malformed({ reason: `a "${message.t}" after the introduction` });
+    }
+  }
+
+  // Serving
+
+  #serve(work: () => Promise<void>): void {
+    if (this.#serving >= MAX_SERVED_AT_ONCE) throw replicationErrors.malformed({ reason: "too many requests at once" });
+    this.#serving += 1;
+    work()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        this.#serving -= 1;
+      });
+  }
+
+  async #startStream(message: MessageOf<"pull">): Promise<void> {
+    const { connection, members } = this.#library.deps;
+    const state = readState(connection);
+    const peer = this.#member();
+    if (state.ready === 0 || peer === null) {
+      this.#refuse(null, replicationErrors.notReady());
+      return;
+    }
+    const receiver = fromWireVector(message.vector, members);
+    // Below the floor nothing is left to send; the receiver would have a gap without knowing.
+    const gap = members
+      .counted()
+      .some((member) => member.num !== peer.num && (receiver.get(member.num) ?? member.joinHlc!) < state.floor);
+    if (gap) {
+      this.#send({ t: "snapshot-required", floor: state.floor });
+      return;
+    }
+    this.#stream?.close();
+    this.#stream = new ChangeStream({
+      library: this.#library,
+      peer: peer.origin,
+      position: message.logId === state.log_id ? message.position : 0,
+      receiver,
+      send: (frame) => this.#connection.send(frame),
+      bufferedBytes: () => this.#connection.bufferedBytes,
+      onError: (error) => this.#fail(error),
+    });
+    this.#stream.wake();
+  }
+
+  async #onAcknowledge(message: MessageOf<"acknowledge">): Promise<void> {
+    const peer = this.#member();
+    if (peer === null) return;
+    const vector = fromWireVector(message.vector, this.#library.deps.members);
+    await this.#library.write(`acknowledgement of ${peer.origin}`, (tx) => raiseVector(tx.db, peer.num, vector));
+    this.#stream?.acknowledged(vector);
+    this.#library.deps.events.emit("vectorAcknowledged", { peer: peer.origin });
+  }
+
+  async #sponsor(message: MessageOf<"join">): Promise<void> {
+    const { members, random, fence, connection, events } = this.#library.deps;
+    const state = readState(connection);
+    if (state.self === null || state.ready === 0) {
+      this.#refuse(null, replicationErrors.notReady());
+      return;
+    }
+    const granted = await this.#library.write(`join of ${message.deviceId}`, (tx) => ({
+      ...sponsor({ tx, members, device: { deviceId: message.deviceId, name: message.name }, random }),
+      own: members.byNumber(tx.self!).origin,
+    }));
+    await fence.cover();
+    this.#peer!.origin = granted.origin;
+    this.#send({ t: "joined", origin: granted.origin, hlc: granted.hlc, members: wireMembers(members) });
+    events.emit("memberJoined", { origin: granted.origin, deviceId: message.deviceId, sponsor: granted.own });
+    this.#options.observer.changed();
+  }
+
+  async #sendPlan(): Promise<void> {
+    const { connection, members, registry, reader, fence } = this.#library.deps;
+    const state = readState(connection);
+    if (state.ready === 0 || this.#member() === null || isRestoring(connection)) {
+      this.#refuse(null, replicationErrors.notReady());
+      return;
+    }
+    const plan = await this.#library.write("backfill plan", (tx) => {
+      tx.save();
+      return {
+        vector: ownVector(tx.db),
+        floor: tx.floor,
+        totals: backfillTotals(tx.db, registry, (model) => reader.count(tx.db, model)),
+      };
+    });
+    await fence.cover();
+    this.#send({
+      t: "backfill-plan",
+      vector: toWireVector(plan.vector, members),
+      floor: plan.floor,
+      totals: plan.totals,
+      members: wireMembers(members),
+    });
+  }
+
+  async #sendBackfillPage(message: MessageOf<"backfill-page">): Promise<void> {
+    const { connection, fence, events } = this.#library.deps;
+    if (readState(connection).ready === 0 || this.#member() === null || isRestoring(connection)) {
+      this.#refuse(message.request, replicationErrors.notReady());
+      return;
+    }
+    const page = await this.#library.read(`backfill of ${message.model}`, (db) =>
+      readBackfillPage({
+        db,
+        model: message.model,
+        after: message.after,
+        limit: message.limit,
+        deps: this.#library.encodeDeps,
+      }),
+    );
+    await fence.cover();
+    const frame = encodeMessage({
+      t: "backfill-rows",
+      request: message.request,
+      records: { origins: [...page.records.origins], groups: [...page.records.groups] },
+      upTo: page.upTo,
+      floor: page.floor,
+    });
+    if (this.#closed) return;
+    this.#connection.send(frame);
+    const records = page.records.groups.reduce((sum, group) => sum + group.r.length, 0);
+    events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: frame.length });
+  }
+
+  async #sendRecords(message: MessageOf<"fetch">): Promise<void> {
+    const { fence, connection } = this.#library.deps;
+    if (readState(connection).ready === 0 || this.#member() === null) {
+      this.#refuse(message.request, replicationErrors.notReady());
+      return;
+    }
+    const found = await this.#library.read(`records of ${message.model}`, (db) =>
+      readRecords({ db, model: message.model, records: message.records, deps: this.#library.encodeDeps }),
+    );
+    await fence.cover();
+    this.#send({
+      t: "fetched",
+      request: message.request,
+      records: { origins: [...found.records.origins], groups: [...found.records.groups] },
+      absent: [...found.absent],
+    });
+  }
+
+  #refuse(request: number | null, error: TidemarkError): void {
+    this.#send({ t: "refused", request, code: error.code, reason: error.why });
+  }
+
+  // Receiving
+
+  #queuePage(message: MessageOf<"page">, bytes: number): void {
+    const catchUp = this.#catchUp;
+    if (catchUp === null) throw replicationErrors.malformed({ reason: "a page that nobody asked for" });
+    const { windowBytes, maxFrameBytes } = this.#library.deps.settings.replication;
+    this.#queuedBytes += bytes;
+    if (this.#queuedBytes > 2 * windowBytes + 2 * maxFrameBytes) {
+      throw replicationErrors.malformed({ reason: "more pages than the window allows" });
+    }
+    this.#pages = this.#pages
+      .then(async () => {
+        if (this.#closed) return;
+        const { ended, joined } = await catchUp.apply(message);
+        this.#queuedBytes -= bytes;
+        if (this.#closed) return;
+        this.#send({ t: "applied", n: message.n });
+        if (ended && this.#state !== "ready") await this.#setState("ready");
+        for (const member of joined) {
+          this.#library.deps.events.emit("memberJoined", {
+            origin: member.origin,
+            deviceId: member.deviceId,
+            sponsor: member.sponsor,
+          });
+        }
+        if (joined.length > 0) this.#options.observer.changed();
+      })
+      .catch((error: unknown) => this.#fail(error));
+  }
+
+  async #onSnapshotRequired(): Promise<void> {
+    const peer = this.#member();
+    if (peer === null) return;
+    await this.#library.write("snapshot required", (tx) => updatePeer(tx.db, peer.num, { fullBackfill: true }));
+    this.#pulling = false;
+    this.#catchUp = null;
+    this.#options.observer.changed();
+  }
+
+  #onRefused(message: MessageOf<"refused">): void {
+    const error = replicationErrors.refused({ code: message.code, reason: message.reason });
+    if (message.request !== null) {
+      this.#settle(`request ${message.request}`)?.reject(error);
+      return;
+    }
+    for (const name of ["join", "backfill"]) this.#settle(name)?.reject(error);
+    this.#pulling = false;
+    this.#peer!.ready = false;
+  }
+
+  // Requests of this side
+
+  #ask(name: string, message: Message): Promise<Message> {
+    const { clock, settings } = this.#library.deps;
+    const timeoutMs = settings.replication.requestTimeoutMs;
+    return new Promise((resolve, reject) => {
+      if (this.#closed) {
+        reject(replicationErrors.sessionLost({ reason: "it has ended" }));
+        return;
+      }
+      const timer = clock.setTimeout(() => this.#settle(name)?.reject(replicationErrors.timedOut({ request: name, timeoutMs })), timeoutMs);
+      this.#requests.set(name, { resolve, reject, timer });
+      this.#send(message);
+    });
+  }
+
+  #settle(name: string): PendingRequest | undefined {
+    const request = this.#requests.get(name);
+    this.#requests.delete(name);
+    request?.timer.dispose();
+    return request;
+  }
+
+  #answer(name: string, message: Message): void {
+    // An answer that comes too late finds nobody.
+    this.#settle(name)?.resolve(message);
+  }
+
+  // The end
+
+  #onBye(message: MessageOf<"bye">): void {
+    const reason = `the peer ended the session: ${message.reason}`;
+    const { events } = this.#library.deps;
+    if (this.#peer === null) events.emit("peerRefused", { address: this.address, code: message.code, reason: message.reason });
+    this.#end(reason, message.retryMs);
+  }
+
+  #onClose(reason: CloseReason): void {
+    if (this.#closed) return;
+    const busy = this.#state === "backfilling" || (this.#pulling && this.#state === "catching-up");
+    if (busy || reason.code === "frame-too-large") this.#fail(replicationErrors.sessionLost({ reason: reason.reason }));
+    else this.#end(reason.reason, this.#library.deps.settings.replication.retryDelayMs);
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#closed) return;
+    const error = isTidemarkError(cause) ? cause : replicationErrors.internal({ cause });
+    this.#closed = true;
+    this.#stream?.close();
+    this.#options.observer
+      .failed(this, error)
+      .catch(() => ({ retryMs: this.#library.deps.settings.replication.retryDelayMs }))
+      .then(({ retryMs }) => {
+        try {
+          this.#send({ t: "bye", code: error.code, reason: `${error.what}: ${error.why}`.slice(0, 2_000), retryMs });
+        } catch {
+          // The other end is gone already.
+        }
+        this.#closed = false;
+        this.#end(error.message, retryMs);
+      });
+  }
+
+  #end(reason: string, retryMs: number | null): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#timer?.dispose();
+    this.#stream?.close();
+    for (const name of [...this.#requests.keys()]) this.#settle(name)?.reject(replicationErrors.sessionLost({ reason }));
+    this.#connection.close({ reason, redial: retryMs === null ? "never" : { afterMs: retryMs } });
+    this.#options.observer.ended(this, reason);
+  }
+
+  #send(message: Message): void {
+    this.#connection.send(encodeMessage(message));
+  }
+
+  /** The peer as a member whose join has been counted here; null while it isn't one. */
+  #member() {
+    const origin = this.#peer?.origin;
+    const member = origin == null ? undefined : this.#library.deps.members.byOrigin(origin);
+    return member === undefined || member.joinHlc === null ? null : member;
+  }
+
+  async #setState(state: PeerState): Promise<void> {
+    const peer = this.#member();
+    if (peer === null || this.#state === state) return;
+    const previous = this.#state;
+    this.#state = state;
+    const { connection, events } = this.#library.deps;
+    const stored: PeerRecord = loadPeer(connection, peer.num);
+    if (stored.state !== state) {
+      await this.#library.write(`state of ${peer.origin}`, (tx) => updatePeer(tx.db, peer.num, { state }));
+    }
+    events.emit("peerStateChanged", { peer: peer.origin, state, previous });
+  }
+}
+

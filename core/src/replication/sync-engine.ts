@@ -1,0 +1,354 @@
+import type { PoolPressure, Transport } from "@tidemark/plugin-api";
+import type {
+  Engine,
+  EngineDeps,
+  JournalEntry,
+  JournalQuery,
+  ModelDigest,
+  PeerStatus,
+  SyncStatus,
+} from "../kernel/engine.js";
+import { EntityDeclarations } from "../registry/declarations.js";
+import type { SyncRegistry } from "../registry/model.js";
+import { resolveRegistry } from "../registry/resolve.js";
+import { installCapture, verifyCapture } from "../storage/capture.js";
+import { captureGuard } from "../storage/capture-guard.js";
+import { planCapture } from "../storage/capture-plan.js";
+import { CommitHints } from "../storage/commit-hints.js";
+import { applicationConnection, openReaderConnection, openWriterConnection, type Sqlite } from "../storage/database.js";
+import { rebuildTrees } from "../storage/derived-tree.js";
+import { digestModel } from "../storage/digest.js";
+import { Fence } from "../storage/fence.js";
+import { Gate } from "../storage/gate.js";
+import { readJournal } from "../storage/journal.js";
+import { readState } from "../storage/log-transaction.js";
+import { Members } from "../storage/members.js";
+import { nameAllocator } from "../storage/names.js";
+import { outboxSize } from "../storage/outbox.js";
+import type { ParkedKind } from "../storage/parked.js";
+import { Pool } from "../storage/pool.js";
+import { RecordReader } from "../storage/record-reader.js";
+import { removeSyncTables, resetSyncTables } from "../storage/reset.js";
+import { migrateSyncTables } from "../storage/schema.js";
+import { SlicePacer } from "../storage/slice-pacer.js";
+import { syncTableBytes } from "../storage/sync-bytes.js";
+import { Writer } from "../storage/writer.js";
+import { adoptSchema } from "./adopt-schema.js";
+import { Applier } from "./apply.js";
+import { loadBackfill } from "./backfill-store.js";
+import { replicationErrors } from "./errors.js";
+import { Fold } from "./fold.js";
+import { LocalLibrary } from "./local-library.js";
+import { newId } from "./membership.js";
+import { loadPeer } from "./peer-store.js";
+import { Replicator } from "./replicator.js";
+
+/**
+ * Storage and replication, put together: opens the database, installs capture, and keeps the transports fed. One engine
+ * serves one kernel, from one start to one stop.
+ */
+export class SyncEngine implements Engine {
+  readonly #deps: EngineDeps;
+  readonly #closers: (() => void | Promise<void>)[] = [];
+  #open: OpenEngine | null = null;
+  #schemaVersion = 0;
+
+  constructor(deps: EngineDeps) {
+    this.#deps = deps;
+  }
+
+  async start(): Promise<void> {
+    const { dataSource, clock, logger, settings, events, hooks, random } = this.#deps;
+    const connection = await openWriterConnection({ dataSource, clock });
+    this.#closers.push(() => {
+      connection.close();
+    });
+    if (!dataSource.isInitialized) {
+      await dataSource.initialize();
+      this.#closers.push(() => dataSource.destroy());
+    }
+    const gate = new Gate({ guard: captureGuard, logger });
+    const application = applicationConnection(dataSource);
+    application.pragma("recursive_triggers = ON");
+    const watch = gate.watch(application);
+    this.#closers.push(() => watch.dispose());
+
+    const pacer = new SlicePacer({ targetMs: settings.storage.sliceMs });
+    const pool = new Pool({
+      clock,
+      size: settings.pool.size,
+      acquireTimeoutMs: settings.pool.acquireTimeoutMs,
+      openReader: () => openReaderConnection({ dataSource, clock }),
+      observer: {
+        onAcquired: (event) => events.emit("leaseAcquired", event),
+        onReleased: (event) => events.emit("leaseReleased", event),
+        onTimedOut: (event) => events.emit("leaseTimedOut", event),
+        onChanged: (event) => events.emit("poolChanged", event),
+        onPressure: (pressure) => this.#onPressure(pressure, pacer, writer),
+        onRelieved: () => {
+          pacer.advise({});
+          writer.setPacing({});
+        },
+      },
+    });
+    this.#closers.push(() => pool.close());
+    const writer = new Writer({
+      connection,
+      gate,
+      clock,
+      logger,
+      account: pool.writerAccount,
+      acquireTimeoutMs: settings.pool.acquireTimeoutMs,
+    });
+    this.#closers.push(() => writer.close());
+    const fence = new Fence({ writer });
+
+    const registry = await this.#prepare(writer);
+    const members = new Members();
+    members.load(connection);
+    const reader = new RecordReader({ registry });
+    const rebuildTree = (db: Sqlite, model: SyncRegistry["models"][number], changed: ReadonlySet<string> | "all") =>
+      rebuildTrees({ db, model, changed: changed === "all" ? "all" : [...changed] });
+    const applier = new Applier({ registry, reader, members, now: () => clock.now(), rebuildTree });
+    const fold = new Fold({ registry, reader, members, applier, now: () => clock.now() });
+    const library = new LocalLibrary({
+      connection,
+      writer,
+      fence,
+      pool,
+      pacer,
+      registry,
+      reader,
+      members,
+      applier,
+      fold,
+      rebuildTree,
+      hooks,
+      events,
+      clock,
+      random,
+      logger,
+      settings,
+    });
+    await library.write("adopt the schema", (tx) => adoptSchema({ tx, registry, reader, applier, now: clock.now() }));
+    for (const kind of ["deferred", "quarantined"] as const) await library.retryParked(kind, registry.models);
+
+    const replicator = new Replicator({ library, authenticator: this.#deps.authenticator });
+    this.#open = { connection, writer, pool, registry, reader, members, library, replicator, application };
+    this.#schemaVersion = application.pragma("schema_version", { simple: true }) as number;
+    const hints = new CommitHints({ connection, gate, clock, logger, pollMs: settings.storage.pollMs });
+    this.#closers.push(() => hints.dispose());
+    hints.onHint(() => this.#onCommit());
+    await replicator.start();
+    this.#closers.push(async () => {
+      replicator.stop("this device is stopping");
+      await replicator.settled();
+    });
+    await this.#startTransports();
+    this.#onCommit();
+  }
+
+  async pause(): Promise<void> {
+    const { replicator } = this.#opened();
+    for (const transport of this.#deps.transports) await transport.stop();
+    replicator.stop("sync is paused there");
+    await replicator.settled();
+  }
+
+  async resume(): Promise<void> {
+    const { replicator } = this.#opened();
+    await replicator.start();
+    for (const transport of this.#deps.transports) await transport.start(replicator);
+    this.#onCommit();
+  }
+
+  async stop(): Promise<void> {
+    const failures: unknown[] = [];
+    for (const close of this.#closers.reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        failures.push(error);
+      }
+    }
+    this.#closers.length = 0;
+    this.#open = null;
+    if (failures.length > 0) throw new AggregateError(failures, "not everything could be closed");
+  }
+
+  async digest(name: string): Promise<ModelDigest> {
+    const { registry, pool, reader, library } = this.#opened();
+    const model = registry.byName.get(name);
+    if (model === undefined) throw replicationErrors.unknownModel({ model: name, known: [...registry.byName.keys()] });
+    await library.fold();
+    return await pool.withReader(`digest of ${name}`, (db) =>
+      digestModel({ db, model, reader, clock: this.#deps.clock }),
+    );
+  }
+
+  async status(): Promise<Omit<SyncStatus, "state">> {
+    const { connection, members, replicator, pool } = this.#opened();
+    const state = readState(connection);
+    const sessions = new Map(replicator.sessions.map((session) => [session.peer, session]));
+    const peers: PeerStatus[] = members
+      .counted()
+      .filter((member) => member.num !== state.self)
+      .map((member) => {
+        const stored = loadPeer(connection, member.num);
+        const session = sessions.get(member.origin);
+        return {
+          peer: member.origin,
+          deviceId: member.deviceId,
+          name: member.name,
+          state: session?.state ?? stored.state,
+          connected: session !== undefined,
+          failures: stored.failures,
+          nextAttemptAt: stored.notBefore > this.#deps.clock.now() ? stored.notBefore : null,
+        };
+      });
+    const parked: Record<ParkedKind, number> = { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 };
+    const kinds = connection.prepare("SELECT kind, count(*) AS n FROM tidemark_parked GROUP BY kind").all() as {
+      kind: ParkedKind;
+      n: number;
+    }[];
+    for (const { kind, n } of kinds) parked[kind] = n;
+    const backfill = loadBackfill(connection);
+    const cursors = Object.values(backfill?.cursors ?? {});
+    const count = (table: string) => connection.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number;
+    return {
+      library: this.#deps.settings.library.id,
+      device: this.#deps.settings.device.id,
+      origin: state.self === null ? null : members.byNumber(state.self).origin,
+      peers,
+      backfill: backfill === null ? null : { done: cursors.reduce((sum, { done }) => sum + done, 0), total: backfill.total },
+      parked,
+      quarantined: parked.quarantined,
+      outbox: outboxSize(connection),
+      logEntries: count("tidemark_stamp"),
+      journalEntries: count("tidemark_journal"),
+      syncTableBytes: await pool.withReader("status", (db) => syncTableBytes(db)),
+    };
+  }
+
+  async journal({ kind, model, before, limit = 1_000 }: JournalQuery = {}): Promise<readonly JournalEntry[]> {
+    const { connection } = this.#opened();
+    return readJournal(connection, { kind: kind ?? null, model: model ?? null, before: before ?? null, limit });
+  }
+
+  async resetSyncState(): Promise<void> {
+    const { writer, members, connection } = this.#opened();
+    await this.pause();
+    await writer.run({
+      name: "reset",
+      durable: true,
+      body: (db) => resetSyncTables(db, newId(this.#deps.random)),
+    });
+    members.load(connection);
+    await this.resume();
+  }
+
+  async uninstall(): Promise<void> {
+    const { writer } = this.#opened();
+    await this.pause();
+    await writer.run({ name: "uninstall", durable: true, body: (db) => removeSyncTables(db) });
+  }
+
+  /** Sync tables, numbers of names, and capture: one transaction, before anything else is done. */
+  async #prepare(writer: Writer): Promise<SyncRegistry> {
+    const { dataSource, declarations, random, events, logger } = this.#deps;
+    const collected = new EntityDeclarations();
+    for (const { entity, ...options } of declarations) collected.register(entity, options);
+    collected.registerDecorated(dataSource);
+    const { registry, report } = await writer.run({
+      name: "prepare the database",
+      durable: true,
+      body: (db) => {
+        migrateSyncTables({ db, logId: newId(random) });
+        const registry: SyncRegistry = resolveRegistry({
+          dataSource,
+          db,
+          declarations: collected.freeze(),
+          numbers: nameAllocator(db),
+        });
+        const plans = registry.models.map((model) => planCapture(model, registry));
+        return { registry, report: installCapture({ db, plans }) };
+      },
+    });
+    for (const gap of report.gaps) this.#reportGap(registry, gap);
+    for (const { trigger, table, writes } of report.foreignTriggers) {
+      logger.warn("A trigger of the application writes synced tables while changes of peers are applied", {
+        trigger,
+        table,
+        writes,
+        advice: "Add NOT EXISTS (SELECT 1 FROM tidemark_applying) to its WHEN clause",
+      });
+    }
+    for (const { model, table } of report.removed) logger.warn("A table is no longer synced", { model, table });
+    events.emit("modelsRegistered", { models: registry.models.map((model) => model.name) });
+    return registry;
+  }
+
+  #reportGap(registry: SyncRegistry, { model, table, reason }: { model: number; table: string; reason: string }): void {
+    const name = registry.byNumber.get(model)?.name ?? table;
+    this.#deps.events.emit("captureGap", { model: name, table, reason });
+    this.#deps.logger.error("Writes to a synced table may have gone unseen", { model: name, table, reason });
+  }
+
+  /** Somebody has committed: fold it, and let the peers know. */
+  #onCommit(): void {
+    const open = this.#open;
+    if (open === null) return;
+    const { library, replicator, registry, application } = open;
+    const schemaVersion = application.pragma("schema_version", { simple: true }) as number;
+    if (schemaVersion !== this.#schemaVersion) {
+      this.#schemaVersion = schemaVersion;
+      for (const gap of verifyCapture(open.connection)) this.#reportGap(registry, gap);
+    }
+    library
+      .fold()
+      .then(() => replicator.wake())
+      .catch((error: unknown) => {
+        if (this.#open !== null) this.#deps.logger.error("Local changes could not be folded", { error });
+      });
+  }
+
+  #onPressure(pressure: PoolPressure, pacer: SlicePacer, writer: Writer): void {
+    this.#deps.hooks
+      .collectPoolAdvice(pressure)
+      .then(({ advice, advisedBy }) => {
+        pacer.advise({ maxRecords: advice.maxSliceRecords });
+        writer.setPacing({ pauseMs: advice.pauseMs });
+        this.#deps.events.emit("poolPressure", { ...pressure, advice, advisedBy });
+      })
+      .catch((error: unknown) => this.#deps.logger.warn("Advice on pool pressure could not be collected", { error }));
+  }
+
+  async #startTransports(): Promise<void> {
+    const started: Transport[] = [];
+    this.#closers.push(async () => {
+      for (const transport of started) await transport.stop();
+    });
+    for (const transport of this.#deps.transports) {
+      started.push(transport);
+      await transport.start(this.#opened().replicator);
+    }
+  }
+
+  #opened(): OpenEngine {
+    if (this.#open === null) throw replicationErrors.notStarted();
+    return this.#open;
+  }
+}
+
+interface OpenEngine {
+  readonly connection: Sqlite;
+  readonly writer: Writer;
+  readonly pool: Pool;
+  readonly registry: SyncRegistry;
+  readonly reader: RecordReader;
+  readonly members: Members;
+  readonly library: LocalLibrary;
+  readonly replicator: Replicator;
+  /** The application's connection. */
+  readonly application: Sqlite;
+}

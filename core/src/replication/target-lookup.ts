@@ -1,0 +1,87 @@
+import type { SyncModel } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import type { RecordReader } from "../storage/record-reader.js";
+import type { LocalKey } from "../storage/row-writer.js";
+
+/** Finds the local key behind the identity of a reference's target; null when the target is not in its table. */
+export interface TargetLookup {
+  find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null;
+  /** Tells that a row came or went within this batch. */
+  changed(model: SyncModel, identity: string, key: LocalKey | null): void;
+}
+
+/** The plain way: one query per reference. Counts them, because that number is what batching saves. */
+export class PlainLookup implements TargetLookup {
+  readonly #reader: RecordReader;
+  #lookups = 0;
+
+  constructor(reader: RecordReader) {
+    this.#reader = reader;
+  }
+
+  get lookups(): number {
+    return this.#lookups;
+  }
+
+  find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null {
+    this.#lookups += 1;
+    return this.#reader.localKeyOf(db, model, identity);
+  }
+
+  changed(): void {}
+}
+
+/**
+ * What a transform has resolved before the transaction. A resolution holds only if nobody has committed in between:
+ * {@link ResolvedLookup.recheck} notices, asks again with one query per model, and drops what has vanished or moved.
+ */
+export class ResolvedLookup implements TargetLookup {
+  readonly #plain: PlainLookup;
+  readonly #reader: RecordReader;
+  readonly #resolved: Map<SyncModel, Map<string, LocalKey | null>>;
+  #dataVersion: number;
+
+  constructor({
+    reader,
+    plain,
+    resolved,
+    dataVersion,
+  }: {
+    readonly reader: RecordReader;
+    readonly plain: PlainLookup;
+    readonly resolved: Map<SyncModel, Map<string, LocalKey | null>>;
+    /** `PRAGMA data_version` of the writing connection before the transform ran. */
+    readonly dataVersion: number;
+  }) {
+    this.#reader = reader;
+    this.#plain = plain;
+    this.#resolved = resolved;
+    this.#dataVersion = dataVersion;
+  }
+
+  /** Call at the beginning of every transaction that uses the lookup. */
+  recheck(db: Sqlite): void {
+    const dataVersion = db.pragma("data_version", { simple: true }) as number;
+    if (dataVersion === this.#dataVersion) return;
+    this.#dataVersion = dataVersion;
+    for (const [model, keys] of this.#resolved) {
+      const present = this.#reader.localKeys(db, model, [...keys.keys()]);
+      for (const identity of keys.keys()) keys.set(identity, present.get(identity) ?? null);
+    }
+  }
+
+  find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null {
+    const known = this.#resolved.get(model)?.get(identity);
+    return known === undefined ? this.#plain.find(db, model, identity) : known;
+  }
+
+  /** The kernel's own writes do not move the data version of its connection, so they are told here. */
+  changed(model: SyncModel, identity: string, key: LocalKey | null): void {
+    let keys = this.#resolved.get(model);
+    if (keys === undefined) {
+      keys = new Map();
+      this.#resolved.set(model, keys);
+    }
+    keys.set(identity, key);
+  }
+}

@@ -1,0 +1,91 @@
+import type { Sqlite } from "./database.js";
+import { prepared } from "./statements.js";
+
+/** Local changes in the order of their commit, as the capture triggers wrote them. */
+export interface OutboxEntry {
+  readonly seq: number;
+  readonly model: number;
+  /** The identity; for derived identities the local key values as a JSON array. */
+  readonly record: string;
+  readonly mask: number;
+  readonly part: number;
+  /** The local integer key of the row. */
+  readonly key: number | null;
+  /** The local value of the next reference on the way to the owner: the new one of a birth, the old one otherwise. */
+  readonly hop: number | string | null;
+}
+
+export const BORN = -1;
+export const DIED = -2;
+/** A row that an OR REPLACE may have removed. */
+export const SUSPECT = -3;
+/** Columns per mask; wider tables have several masks. */
+export const COLUMNS_PER_PART = 48;
+
+export function outboxIsEmpty(db: Sqlite): boolean {
+  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_outbox)").pluck().get() === 0;
+}
+
+export function outboxSize(db: Sqlite): number {
+  return prepared(db, "SELECT count(*) FROM tidemark_outbox").pluck().get() as number;
+}
+
+export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
+  return prepared(
+    db,
+    "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?",
+  ).all(limit) as OutboxEntry[];
+}
+
+export function removeFromOutbox(db: Sqlite, upTo: number): void {
+  prepared(db, "DELETE FROM tidemark_outbox WHERE seq <= ?").run(upTo);
+}
+
+/** Drops everything: SQLite truncates instead of deleting row by row. */
+export function clearOutbox(db: Sqlite): void {
+  prepared(db, "DELETE FROM tidemark_outbox").run();
+}
+
+/**
+ * The deaths that wait in the outbox, by the local key that the row had. They tell whose key a number was before the row
+ * went, and where its owner path led. Valid for one transaction; read once per model.
+ */
+export class PendingDeaths {
+  readonly #db: Sqlite;
+  readonly #models = new Map<number, Map<number, OutboxEntry[]>>();
+
+  constructor(db: Sqlite) {
+    this.#db = db;
+  }
+
+  /** The first death behind `after` of the record that had this key. */
+  find(model: number, key: number, after: number): OutboxEntry | undefined {
+    let deaths = this.#models.get(model);
+    if (deaths === undefined) {
+      deaths = new Map();
+      const entries = prepared(
+        this.#db,
+        `SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox
+         WHERE mask = ${DIED} AND model = ? AND key IS NOT NULL ORDER BY seq`,
+      ).all(model) as OutboxEntry[];
+      for (const entry of entries) {
+        const list = deaths.get(entry.key!);
+        if (list === undefined) deaths.set(entry.key!, [entry]);
+        else list.push(entry);
+      }
+      this.#models.set(model, deaths);
+    }
+    return deaths.get(key)?.find((entry) => entry.seq > after);
+  }
+}
+
+/** The columns named by a mask. */
+export function columnsOf(mask: number, part: number): number[] {
+  const columns: number[] = [];
+  let rest = mask;
+  // Masks are wider than the 32 bits of JavaScript's bit operators.
+  for (let bit = 0; rest > 0; bit++, rest = Math.floor(rest / 2)) {
+    if (rest % 2 === 1) columns.push(part * COLUMNS_PER_PART + bit + 1);
+  }
+  return columns;
+}

@@ -1,0 +1,104 @@
+import type { WireValue } from "@tidemark/plugin-api";
+import type { Sqlite } from "./database.js";
+import { prepared } from "./statements.js";
+
+/**
+ * Records that are not, or not wholly, in their table, with their values in wire form:
+ * - `hidden`: a required reference does not hold;
+ * - `quarantined`: the local schema refuses the row (or a transform rejected it);
+ * - `deferred`: a transform asked for a later try;
+ * - `dead`: a deleted record that keeps columns which were edited by somebody who did not know of the delete;
+ * - `foreign`: of a model that this version of the application does not have.
+ * All of them are in the log, and are relayed and served like any other record.
+ */
+export type ParkedKind = "hidden" | "quarantined" | "deferred" | "dead" | "foreign";
+
+export interface ParkedRecord {
+  readonly kind: ParkedKind;
+  readonly reason: string;
+  /** By column number. */
+  readonly values: ReadonlyMap<number, WireValue>;
+}
+
+interface ParkedRow {
+  record: string;
+  kind: ParkedKind;
+  reason: string;
+  vals: string;
+}
+
+export function loadParked(db: Sqlite, model: number, records: readonly string[]): Map<string, ParkedRecord> {
+  const rows = prepared(
+    db,
+    `SELECT p.record, p.kind, p.reason, p.vals FROM json_each(?) j
+     CROSS JOIN tidemark_parked p ON p.model = ? AND p.record = j.value`,
+  ).all(JSON.stringify(records), model) as ParkedRow[];
+  return new Map(rows.map((row) => [row.record, parse(row)]));
+}
+
+/** Parked records with `after` < identity ≤ `upTo` (null: no bound), in order, at most `limit`. */
+export function loadParkedRange(
+  db: Sqlite,
+  model: number,
+  after: string | null,
+  upTo: string | null,
+  limit: number,
+): Map<string, ParkedRecord> {
+  const rows = prepared(
+    db,
+    `SELECT record, kind, reason, vals FROM tidemark_parked
+     WHERE model = ? AND record > ? AND (? IS NULL OR record <= ?) ORDER BY record LIMIT ?`,
+  ).all(model, after ?? "", upTo, upTo, limit) as ParkedRow[];
+  return new Map(rows.map((row) => [row.record, parse(row)]));
+}
+
+/** The records of one kind, of one model or of all, oldest first. */
+export function parkedOf(
+  db: Sqlite,
+  kind: ParkedKind,
+  model: number | null,
+): readonly { readonly model: number; readonly record: string }[] {
+  return prepared(
+    db,
+    "SELECT model, record FROM tidemark_parked WHERE kind = ? AND (? IS NULL OR model = ?) ORDER BY since, model, record",
+  ).all(kind, model, model) as { model: number; record: string }[];
+}
+
+function parse(row: ParkedRow): ParkedRecord {
+  const values = new Map<number, WireValue>();
+  for (const [column, value] of Object.entries(JSON.parse(row.vals) as Record<string, WireValue>)) {
+    values.set(Number(column), value);
+  }
+  return { kind: row.kind, reason: row.reason, values };
+}
+
+export function park({
+  db,
+  model,
+  record,
+  parked,
+  now,
+}: {
+  readonly db: Sqlite;
+  readonly model: number;
+  readonly record: string;
+  readonly parked: ParkedRecord;
+  /** Milliseconds since the epoch; kept from the first time that the record was parked for this reason. */
+  readonly now: number;
+}): void {
+  prepared(
+    db,
+    `INSERT INTO tidemark_parked (model, record, kind, reason, vals, since) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (model, record) DO UPDATE SET
+       since = CASE WHEN kind = excluded.kind THEN since ELSE excluded.since END,
+       kind = excluded.kind, reason = excluded.reason, vals = excluded.vals`,
+  ).run(model, record, parked.kind, parked.reason, JSON.stringify(Object.fromEntries(parked.values)), Math.trunc(now));
+}
+
+export function unpark(db: Sqlite, model: number, record: string): void {
+  prepared(db, "DELETE FROM tidemark_parked WHERE model = ? AND record = ?").run(model, record);
+}
+
+export function anyParked(db: Sqlite): boolean {
+  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_parked) AS found").pluck().get() === 1;
+}

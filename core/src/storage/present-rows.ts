@@ -1,0 +1,78 @@
+import type { SyncColumn, SyncModel } from "../registry/model.js";
+import type { Sqlite } from "./database.js";
+import type { RecordReader } from "./record-reader.js";
+import { deriveIdentity, type LocalKey, quote, targetsOf } from "./row-writer.js";
+import { prepared } from "./statements.js";
+
+/** Which of the given records have a row, and how it is found. */
+export function presentRows({
+  db,
+  model,
+  records,
+  reader,
+}: {
+  readonly db: Sqlite;
+  readonly model: SyncModel;
+  readonly records: readonly string[];
+  readonly reader: RecordReader;
+}): Map<string, LocalKey> {
+  if (model.identity.kind === "column") return reader.localKeys(db, model, records);
+  const { columns } = model.identity;
+  const keys = columns.map((column) => `t.${quote(column.column)}`);
+  const sql = `SELECT ${keys.join(", ")} FROM ${quote(model.table)} t ${joinTargets(columns)}
+               WHERE ${columns.map((_, index) => `r${index}.${targetIdentity(columns[index]!)} = ?`).join(" AND ")}`;
+  const present = new Map<string, LocalKey>();
+  for (const record of records) {
+    const targets = targetsOf(columns, record);
+    if (targets === null) continue;
+    const row = prepared(db, sql).raw(true).get(targets) as (number | string)[] | undefined;
+    if (row !== undefined) present.set(record, row);
+  }
+  return present;
+}
+
+/** The identities of the rows of `model` whose `column` has the given local value. */
+export function rowsReferring({
+  db,
+  model,
+  column,
+  value,
+}: {
+  readonly db: Sqlite;
+  readonly model: SyncModel;
+  readonly column: SyncColumn;
+  readonly value: number | bigint | string;
+}): readonly string[] {
+  const bound = typeof value === "number" ? BigInt(value) : value;
+  const where = `t.${quote(column.column)} = ?`;
+  if (model.identity.kind === "column") {
+    return prepared(db, `SELECT ${quote(model.identity.column)} FROM ${quote(model.table)} t WHERE ${where}`)
+      .pluck()
+      .all(bound) as string[];
+  }
+  const { columns } = model.identity;
+  const identities = columns.map((target, index) => `r${index}.${targetIdentity(target)}`);
+  const rows = prepared(
+    db,
+    `SELECT ${identities.join(", ")} FROM ${quote(model.table)} t ${joinTargets(columns)} WHERE ${where}`,
+  )
+    .raw(true)
+    .all(bound) as string[][];
+  return rows.map(deriveIdentity);
+}
+
+function joinTargets(columns: readonly SyncColumn[]): string {
+  return columns
+    .map((column, index) => {
+      const { target, targetColumn } = column.reference!;
+      return `JOIN ${quote(target.table)} r${index} ON r${index}.${quote(targetColumn)} = t.${quote(column.column)}`;
+    })
+    .join(" ");
+}
+
+/** The identity column of a derived key's target: such a target always has one, since it can be referred to. */
+function targetIdentity(column: SyncColumn): string {
+  const identity = column.reference!.target.identity;
+  if (identity.kind !== "column") throw new TypeError(`${column.name} refers to a model with a derived identity`);
+  return quote(identity.column);
+}

@@ -1,0 +1,154 @@
+import { DERIVED_IDENTITY_SEPARATOR, type SyncColumn, type SyncModel } from "../registry/model.js";
+import type { Sqlite, Statement } from "./database.js";
+
+/**
+ * Writes rows of one model on the kernel's connection, always inside an apply transaction. It binds what it is given:
+ * merging, references and ownership have been decided before.
+ */
+
+/** How a row is found in its table: the integer key, the identity, or (derived identities) the local key values. */
+export type LocalKey = number | bigint | string | readonly (number | bigint | string)[];
+
+/** Text whose bytes are not valid UTF-8; has to be stored by way of a cast. */
+export interface RawText {
+  readonly bytes: Buffer;
+}
+
+export type Bindable = null | bigint | number | string | Buffer | RawText;
+
+export function isRawText(value: Bindable): value is RawText {
+  return typeof value === "object" && value !== null && "bytes" in value;
+}
+
+export class RowWriter {
+  readonly model: SyncModel;
+  readonly #db: Sqlite;
+  readonly #table: string;
+  readonly #identity: string | null;
+  readonly #where: string;
+  readonly #inserts = new Map<string, Statement>();
+  readonly #updates = new Map<string, Statement>();
+  readonly #delete: Statement;
+  readonly #highestKey: Statement | null;
+
+  constructor(db: Sqlite, model: SyncModel) {
+    this.#db = db;
+    this.model = model;
+    this.#table = quote(model.table);
+    this.#identity = model.identity.kind === "column" ? model.identity.column : null;
+    this.#where =
+      model.identity.kind === "derived"
+        ? model.identity.columns.map((column) => `${quote(column.column)} = ?`).join(" AND ")
+        : `${quote(model.localKey!.column)} = ?`;
+    this.#delete = db.prepare(`DELETE FROM ${this.#table} WHERE ${this.#where}`);
+    this.#highestKey =
+      model.localKey?.kind === "integer"
+        ? db
+            .prepare(`SELECT ifnull(max(${quote(model.localKey.column)}), 0) FROM ${this.#table}`)
+            .pluck()
+            .safeIntegers(true)
+        : null;
+  }
+
+  /**
+   * The highest integer key ever used, so that new ones can be assigned before the rows are written. Valid only within
+   * the write transaction in which it was read.
+   */
+  highestKey(): bigint {
+    const highest = this.#highestKey!.get() as bigint;
+    const sequences = this.#db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get();
+    if (sequences === undefined) return highest;
+    const used = this.#db
+      .prepare("SELECT seq FROM sqlite_sequence WHERE name = ?")
+      .pluck()
+      .safeIntegers(true)
+      .get(this.model.table) as bigint | undefined;
+    return used !== undefined && used > highest ? used : highest;
+  }
+
+  /** Inserts a row; `values` are in the order of the model's columns, `undefined` leaves a column to its default. */
+  insert(record: string, key: LocalKey | null, values: readonly (Bindable | undefined)[]): void {
+    const { signature, bound } = this.#signature(values);
+    let statement = this.#inserts.get(signature);
+    if (statement === undefined) {
+      const columns: string[] = [];
+      const places: string[] = [];
+      if (this.model.localKey?.kind === "integer") {
+        columns.push(quote(this.model.localKey.column));
+        places.push("?");
+      }
+      if (this.#identity !== null) {
+        columns.push(quote(this.#identity));
+        places.push("?");
+      }
+      this.model.columns.forEach((column, index) => {
+        if (signature[index] === "-") return;
+        columns.push(quote(column.column));
+        places.push(signature[index] === "t" ? "CAST(? AS TEXT)" : "?");
+      });
+      statement = this.#db.prepare(`INSERT INTO ${this.#table} (${columns.join(", ")}) VALUES (${places.join(", ")})`);
+      this.#inserts.set(signature, statement);
+    }
+    if (this.#identity !== null) bound.unshift(record);
+    if (this.model.localKey?.kind === "integer") bound.unshift(key as bigint);
+    statement.run(bound);
+  }
+
+  /** Updates the columns whose value is not `undefined`. */
+  update(key: LocalKey, values: readonly (Bindable | undefined)[]): void {
+    const { signature, bound } = this.#signature(values);
+    if (bound.length === 0) return;
+    let statement = this.#updates.get(signature);
+    if (statement === undefined) {
+      const sets: string[] = [];
+      this.model.columns.forEach((column, index) => {
+        if (signature[index] === "-") return;
+        sets.push(`${quote(column.column)} = ${signature[index] === "t" ? "CAST(? AS TEXT)" : "?"}`);
+      });
+      statement = this.#db.prepare(`UPDATE ${this.#table} SET ${sets.join(", ")} WHERE ${this.#where}`);
+      this.#updates.set(signature, statement);
+    }
+    statement.run([...bound, ...keyValues(key)]);
+  }
+
+  delete(key: LocalKey): void {
+    this.#delete.run(keyValues(key));
+  }
+
+  /** One character per column (absent, plain, raw text), which names the statement; and the values to bind. */
+  #signature(values: readonly (Bindable | undefined)[]): { signature: string; bound: unknown[] } {
+    let signature = "";
+    const bound: unknown[] = [];
+    for (let index = 0; index < this.model.columns.length; index++) {
+      const value = values[index];
+      if (value === undefined) signature += "-";
+      else if (isRawText(value)) {
+        signature += "t";
+        bound.push(value.bytes);
+      } else {
+        signature += "v";
+        bound.push(value);
+      }
+    }
+    return { signature, bound };
+  }
+}
+
+function keyValues(key: LocalKey): unknown[] {
+  return (Array.isArray(key) ? key : [key]).map((value) => (typeof value === "number" ? BigInt(value) : value));
+}
+
+export function quote(name: string): string {
+  return `"${name.replaceAll('"', '""')}"`;
+}
+
+/** The identity of a record whose primary key consists of references, from those of its targets. */
+export function deriveIdentity(targets: readonly string[]): string {
+  return targets.join(DERIVED_IDENTITY_SEPARATOR);
+}
+
+/** The targets' identities behind a derived identity, in key order; null when it isn't one of this model. */
+export function targetsOf(columns: readonly SyncColumn[], record: string): readonly string[] | null {
+  const parts = record.split(DERIVED_IDENTITY_SEPARATOR);
+  return parts.length === columns.length && parts.every((part) => part.length > 0) ? parts : null;
+}

@@ -1,0 +1,34 @@
+import type { Sqlite } from "./database.js";
+
+/**
+ * Version vectors by local member numbers: for each origin, the time up to which everything of it is here (applied,
+ * parked or superseded). The own vector is stored under the own number; its own entry is the clock's high-water mark and
+ * stands in `tidemark_state`, because it moves with every local change.
+ */
+export type Vector = ReadonlyMap<number, number>;
+
+export function loadVector(db: Sqlite, member: number): Map<number, number> {
+  const rows = db
+    .prepare<[number], { origin: number; hlc: number }>("SELECT origin, hlc FROM tidemark_vector WHERE member = ?")
+    .all(member);
+  return new Map(rows.map((row) => [row.origin, row.hlc]));
+}
+
+/** Raises entries; an entry never goes back. */
+export function raiseVector(db: Sqlite, member: number, entries: Vector): void {
+  const statement = db.prepare(
+    `INSERT INTO tidemark_vector (member, origin, hlc) VALUES (?, ?, ?)
+     ON CONFLICT (member, origin) DO UPDATE SET hlc = max(hlc, excluded.hlc)`,
+  );
+  for (const [origin, hlc] of entries) statement.run(member, origin, hlc);
+}
+
+/** The pointwise minimum: an origin that one of them lacks is lacking. */
+export function minimum(a: Vector, b: Vector): Map<number, number> {
+  const result = new Map<number, number>();
+  for (const [origin, hlc] of a) {
+    const other = b.get(origin);
+    if (other !== undefined) result.set(origin, Math.min(hlc, other));
+  }
+  return result;
+}

@@ -1,0 +1,85 @@
+// Stands where storage and replication stand, and does nothing: for tests of the kernel and of plugins alone. It notes
+// what it is asked, and lets a step fail or wait.
+
+import type { Engine, EngineDeps, EngineFactory, JournalEntry, ModelDigest } from "../kernel/engine.js";
+
+type Step = "start" | "pause" | "resume" | "stop" | "resetSyncState" | "uninstall";
+
+export class FakeEngine implements Engine {
+  /** The steps that were asked for, in order. */
+  readonly calls: Step[] = [];
+  /** What a step does instead of nothing. */
+  readonly behaviour: { -readonly [Name in Step]?: () => void | Promise<void> } = {};
+  #deps: EngineDeps | undefined;
+
+  /** Makes this engine; for `createTidemarkWith`. */
+  readonly factory: EngineFactory = (deps) => {
+    this.#deps = deps;
+    return this;
+  };
+
+  /** What the kernel has given; throws before the engine was made. */
+  get deps(): EngineDeps {
+    if (this.#deps === undefined) throw new Error("the kernel has not made its engine");
+    return this.#deps;
+  }
+
+  /** Whether the kernel has come as far as making its engine. */
+  get wasMade(): boolean {
+    return this.#deps !== undefined;
+  }
+
+  start(): Promise<void> {
+    return this.#run("start");
+  }
+
+  pause(): Promise<void> {
+    return this.#run("pause");
+  }
+
+  resume(): Promise<void> {
+    return this.#run("resume");
+  }
+
+  stop(): Promise<void> {
+    return this.#run("stop");
+  }
+
+  resetSyncState(): Promise<void> {
+    return this.#run("resetSyncState");
+  }
+
+  uninstall(): Promise<void> {
+    return this.#run("uninstall");
+  }
+
+  async digest(model: string): Promise<ModelDigest> {
+    return { model, rows: 0, digest: "" };
+  }
+
+  async status(): ReturnType<Engine["status"]> {
+    const { library, device } = this.deps.settings;
+    return {
+      library: library.id,
+      device: device.id,
+      origin: null,
+      peers: [],
+      backfill: null,
+      parked: { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 },
+      quarantined: 0,
+      outbox: 0,
+      logEntries: 0,
+      journalEntries: 0,
+      syncTableBytes: 0,
+    };
+  }
+
+  async journal(): Promise<readonly JournalEntry[]> {
+    return [];
+  }
+
+  async #run(step: Step): Promise<void> {
+    this.calls.push(step);
+    await this.behaviour[step]?.();
+  }
+}
