@@ -9,8 +9,7 @@ const status = (change: Partial<DeviceStatus> = {}): DeviceStatus => ({
   outbox: 0,
   logEntries: 0,
   syncTableBytes: 0,
-  parked: 0,
-  quarantined: 0,
+  parked: { hidden: 0, dead: 0, quarantined: 0, deferred: 0, foreign: 0 },
   rows: { tag: 1 },
   ...change,
 });

@@ -94,8 +94,8 @@ export class Library {
     const rows = await this.rowCounts();
     const tidemark = this.#tidemark;
     if (tidemark === null) return { ...OFFLINE, rows };
-    const { peers, backfill, parked, quarantined, outbox, logEntries, syncTableBytes } = await tidemark.status();
-    const readyPeers = peers.filter((peer) => peer.state === "ready").length;
+    const { peers, backfill, parked, outbox, logEntries, syncTableBytes } = await tidemark.status();
+    const readyPeers = peers.filter((peer) => peer.connected && peer.state === "ready").length;
     const backfilling = backfill !== null;
     return {
       idle: outbox === 0 && !backfilling && readyPeers > 0,
@@ -105,7 +105,6 @@ export class Library {
       logEntries,
       syncTableBytes,
       parked,
-      quarantined,
       rows,
     };
   }
@@ -178,6 +177,5 @@ const OFFLINE = {
   outbox: 0,
   logEntries: 0,
   syncTableBytes: 0,
-  parked: 0,
-  quarantined: 0,
+  parked: { hidden: 0, dead: 0, quarantined: 0, deferred: 0, foreign: 0 },
 } as const;

@@ -78,12 +78,23 @@ export interface DeviceStatus {
   readonly outbox: number;
   readonly logEntries: number;
   readonly syncTableBytes: number;
-  /** Records kept out of their tables because something that they refer to has been deleted, or is still to come. */
-  readonly parked: number;
-  /** Records that the local schema refuses. */
-  readonly quarantined: number;
+  readonly parked: ParkedRecords;
   /** Rows by table. */
   readonly rows: Readonly<Record<string, number>>;
+}
+
+/** Records that are not, or not wholly, in their tables. */
+export interface ParkedRecords {
+  /** Something that they refer to has been deleted, or is still to come. */
+  readonly hidden: number;
+  /** Deleted, with edits by somebody who did not know of the deletion. */
+  readonly dead: number;
+  /** The local schema refuses them. */
+  readonly quarantined: number;
+  /** To be tried again later. */
+  readonly deferred: number;
+  /** Of a model that is unknown here. */
+  readonly foreign: number;
 }
 
 export interface Comparison {
@@ -173,12 +184,19 @@ const RESULT_FIELDS: Readonly<Record<CommandKind, Fields | null>> = {
     outbox: "number",
     logEntries: "number",
     syncTableBytes: "number",
-    parked: "number",
-    quarantined: "number",
+    parked: "object",
     rows: "object",
   },
   compare: { models: "object", foreignKeyViolations: "number" },
   close: null,
+};
+
+const PARKED_FIELDS: Fields = {
+  hidden: "number",
+  dead: "number",
+  quarantined: "number",
+  deferred: "number",
+  foreign: "number",
 };
 
 const MODEL_FIELDS: Fields = { rows: "number", digest: "string", independentDigest: "string" };
@@ -204,6 +222,7 @@ export function parseResult<Kind extends CommandKind>(kind: Kind, value: unknown
   const fields = RESULT_FIELDS[kind];
   if (fields === null) return null as Results[Kind];
   check(value, fields, from, `the result of ${kind}`);
+  if (kind === "status") check((value as DeviceStatus).parked, PARKED_FIELDS, from, "the result of status.parked");
   if (kind === "compare") {
     for (const [name, model] of Object.entries((value as Comparison).models)) check(model, MODEL_FIELDS, from, name);
   }

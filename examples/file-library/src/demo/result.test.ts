@@ -1,9 +1,17 @@
 import { describe, expect, it } from "vitest";
-import type { Comparison, DeviceStatus } from "./messages.js";
+import type { Comparison, DeviceStatus, ParkedRecords } from "./messages.js";
 import { type DemoOutcome, faultsOf, toJson } from "./result.js";
 import { coloursFor } from "./ui/colours.js";
 import { summary } from "./ui/summary.js";
 
+const parked = (change: Partial<ParkedRecords> = {}): ParkedRecords => ({
+  hidden: 2,
+  dead: 0,
+  quarantined: 0,
+  deferred: 0,
+  foreign: 0,
+  ...change,
+});
 const status = (change: Partial<DeviceStatus> = {}): DeviceStatus => ({
   idle: true,
   readyPeers: 1,
@@ -11,8 +19,7 @@ const status = (change: Partial<DeviceStatus> = {}): DeviceStatus => ({
   outbox: 0,
   logEntries: 12,
   syncTableBytes: 123_456,
-  parked: 2,
-  quarantined: 0,
+  parked: parked(),
   rows: {},
   ...change,
 });
@@ -39,15 +46,28 @@ const outcome = (change: Partial<DemoOutcome> = {}): DemoOutcome => ({
 });
 
 describe("the outcome of the demo", () => {
-  it("has no faults when both are equal, though both park the same", () => {
+  it("has no faults when both are equal, though both hide the same", () => {
     expect(faultsOf(outcome())).toEqual([]);
   });
 
   it.each<[string, Partial<DemoOutcome>, string]>([
     ["a digest", { comparison: { A: comparison(), B: comparison("other") } }, "the records of the two devices differ"],
     ["a reference", { comparison: { A: comparison(), B: comparison(undefined, 2) } }, "2 references on B lead nowhere"],
-    ["a quarantine", { status: { A: status({ quarantined: 1 }), B: status() } }, "1 records on A are in quarantine"],
-    ["what is parked", { status: { A: status(), B: status({ parked: 0 }) } }, "2 records are parked on A, 0 on B"],
+    [
+      "a quarantine",
+      { status: { A: status({ parked: parked({ quarantined: 1 }) }), B: status() } },
+      "1 records on A are in quarantine",
+    ],
+    [
+      "what is hidden",
+      { status: { A: status(), B: status({ parked: parked({ hidden: 0 }) }) } },
+      "2 records are hidden on A, 0 on B",
+    ],
+    [
+      "what waits",
+      { status: { A: status(), B: status({ parked: parked({ deferred: 3 }) }) } },
+      "3 records on B wait for a later try",
+    ],
   ])("fails on %s", (_, change, fault) => {
     expect(faultsOf(outcome(change))).toEqual([fault]);
     expect(toJson(outcome(change))).toMatchObject({ converged: false, faults: [fault] });

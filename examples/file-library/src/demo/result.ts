@@ -29,14 +29,14 @@ export function faultsOf({ comparison, status }: Pick<DemoOutcome, "comparison" 
   for (const name of ["A", "B"] as const) {
     const violations = comparison[name].foreignKeyViolations;
     if (violations > 0) faults.push(`${violations} references on ${name} lead nowhere`);
-    const { quarantined } = status[name];
+    const { quarantined, deferred, foreign } = status[name].parked;
     if (quarantined > 0) faults.push(`${quarantined} records on ${name} are in quarantine`);
+    if (deferred + foreign > 0) faults.push(`${deferred + foreign} records on ${name} wait for a later try`);
   }
-  // A tagging whose tag the other side has deleted meanwhile stays parked until all devices have acknowledged. That is
-  // no fault as long as both know of the same.
-  if (status.A.parked !== status.B.parked) {
-    faults.push(`${status.A.parked} records are parked on A, ${status.B.parked} on B`);
-  }
+  // A tagging whose tag the other side has deleted meanwhile stays hidden until all devices have acknowledged that. It is
+  // no fault as long as both hide the same.
+  const hidden = { A: status.A.parked.hidden, B: status.B.parked.hidden };
+  if (hidden.A !== hidden.B) faults.push(`${hidden.A} records are hidden on A, ${hidden.B} on B`);
   return faults;
 }
 
@@ -76,7 +76,7 @@ export function toJson(outcome: DemoOutcome): Readonly<Record<string, unknown>> 
     syncTableBytes: { A: status.A.syncTableBytes, B: status.B.syncTableBytes },
     logEntries: { A: status.A.logEntries, B: status.B.logEntries },
     parked: { A: status.A.parked, B: status.B.parked },
-    quarantined: { A: status.A.quarantined, B: status.B.quarantined },
+    quarantined: { A: status.A.parked.quarantined, B: status.B.parked.quarantined },
     itemsPassedOver: outcome.problems,
     kills: outcome.kills,
     directory: outcome.directory,

@@ -64,8 +64,10 @@ function syncTable({ comparison, status, problems }: DemoOutcome): string {
       formatCount(comparison.A.foreignKeyViolations),
       formatCount(comparison.B.foreignKeyViolations),
     ],
-    ["records parked", formatCount(A.parked), formatCount(B.parked)],
-    ["records in quarantine", formatCount(A.quarantined), formatCount(B.quarantined)],
+    ["parked: in quarantine", formatCount(A.parked.quarantined), formatCount(B.parked.quarantined)],
+    ["parked: for a later try", formatCount(A.parked.deferred), formatCount(B.parked.deferred)],
+    ["parked: hidden", formatCount(A.parked.hidden), formatCount(B.parked.hidden)],
+    ["parked: deleted, with later edits", formatCount(A.parked.dead), formatCount(B.parked.dead)],
     ["size of the sync tables", formatBytes(A.syncTableBytes), formatBytes(B.syncTableBytes)],
     ["entries in the log", formatCount(A.logEntries), formatCount(B.logEntries)],
     ["items passed over while indexing", formatCount(problems.A), formatCount(problems.B)],
@@ -75,9 +77,9 @@ function syncTable({ comparison, status, problems }: DemoOutcome): string {
 
 function explanations({ status, kills, kept }: DemoOutcome): string[] {
   const lines: string[] = [];
-  if (status.A.parked > 0 && status.A.parked === status.B.parked) {
+  if (status.A.parked.hidden > 0 && status.A.parked.hidden === status.B.parked.hidden) {
     lines.push(
-      "Parked: records that refer to something which the other device has deleted meanwhile, such as a tagging without",
+      "Hidden: records that refer to something which the other device has deleted meanwhile, such as a tagging without",
       "its tag. Both devices know of the same; they go when every device has acknowledged the deletion.",
     );
   }
