@@ -62,11 +62,11 @@ export function problemsOf({
  * value was meant; where none does, the value as a whole is wrong.
  */
 function closest(issue: StandardIssue): readonly StandardIssue[] {
-  const { code, errors } = issue as {
+  const { code, errors = [] } = issue as {
     readonly code?: unknown;
     readonly errors?: readonly (readonly StandardIssue[])[];
   };
-  if (code !== "invalid_union" || !Array.isArray(errors)) return [issue];
+  if (code !== "invalid_union") return [issue];
   const inside = errors.find((issues) => issues.length > 0 && issues.every(({ path = [] }) => path.length > 0));
   if (inside === undefined) return [issue];
   return inside.flatMap((inner) => closest({ ...inner, path: [...(issue.path ?? []), ...(inner.path ?? [])] }));

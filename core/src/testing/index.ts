@@ -2,6 +2,8 @@
 
 export * from "../transport/in-memory.js";
 export * from "./manual-clock.js";
+export * from "./plugin-contract.js";
+export * from "./recording-logger.js";
 export * from "./seeded-random.js";
 export * from "./transport-contract.js";
 export * from "./transport-probe.js";

@@ -56,74 +56,104 @@ export function testPluginContract({
   runner: { describe, it },
 }: PluginContractOptions): void {
   const id = plugin.manifest?.id;
+  /** A test that is handed kernels with the plugin in them, which are stopped at its end, come what may. */
+  const kernels =
+    (body: (start: (more?: readonly AnyPlugin[]) => Promise<Run>) => Promise<void>): (() => Promise<void>) =>
+    async () => {
+      const runs: Run[] = [];
+      try {
+        await body(async (more = []) => {
+          const run = await Run.start({ plugin, settings, companions: [...companions, ...more], seed });
+          runs.push(run);
+          return run;
+        });
+      } finally {
+        for (const run of runs) await run.tidemark.stop();
+      }
+    };
 
   describe(`the plugin contract: ${id}`, () => {
     it("has a manifest that can be used", async () => {
       checkPlugin(plugin, "the plugin");
     });
 
-    it("is activated, provides what its manifest says, and gives everything back", async () => {
-      const run = await Run.start({ plugin, settings, companions, seed });
-      const active = run.reportOf(id);
-      await run.tidemark.stop();
-      assert.equal(active.state, "active");
-      assert.deepEqual([...active.services].sort(), [...(plugin.manifest.provides ?? [])].sort());
-      const stopped = run.reportOf(id);
-      assert.equal(stopped.state, "stopped");
-      assert.deepEqual(stopped.hooks, []);
-      assert.deepEqual(stopped.services, []);
-      assert.deepEqual(run.logger.at("error"), []);
-    });
-
-    it("can be started again in another kernel, while the first one still runs and after it has stopped", async () => {
-      const first = await Run.start({ plugin, settings, companions, seed });
-      const second = await Run.start({ plugin, settings, companions, seed });
-      await first.tidemark.stop();
-      await second.exercise({ batches: 1 });
-      await second.tidemark.stop();
-      const third = await Run.start({ plugin, settings, companions, seed });
-      await third.exercise({ batches: 1 });
-      await third.tidemark.stop();
-      assert.deepEqual([...first.logger.at("error"), ...second.logger.at("error"), ...third.logger.at("error")], []);
-    });
-
-    it("keeps no timer after it has stopped", async () => {
-      const ledger = new TimerLedger();
-      try {
-        const run = await Run.start({ plugin, settings, companions, seed });
-        await run.exercise({ batches: 1 });
+    it(
+      "is activated, provides what its manifest says, and gives everything back",
+      kernels(async (start) => {
+        const run = await start();
+        const active = run.reportOf(id);
         await run.tidemark.stop();
-        assert.deepEqual(ledger.open, []);
-      } finally {
-        ledger.release();
-      }
-    });
+        assert.equal(active.state, "active");
+        assert.deepEqual([...active.services].sort(), [...(plugin.manifest.provides ?? [])].sort());
+        const stopped = run.reportOf(id);
+        assert.equal(stopped.state, "stopped");
+        assert.deepEqual(stopped.hooks, []);
+        assert.deepEqual(stopped.services, []);
+        assert.deepEqual(run.logger.at("error"), []);
+      }),
+    );
 
-    it("accounts for every operation, answers what can be used, and keeps within its time-outs", async () => {
-      const run = await Run.start({ plugin, settings, companions, seed });
-      await run.exercise({ batches });
-      const { hooks } = run.reportOf(id);
-      await run.tidemark.stop();
-      for (const { hook, failures, timeouts, quarantined } of hooks) {
+    it(
+      "can be started again in another kernel, while the first one still runs and after it has stopped",
+      kernels(async (start) => {
+        const first = await start();
+        const second = await start();
+        await first.tidemark.stop();
+        await second.exercise({ batches: 1 });
+        await second.tidemark.stop();
+        const third = await start();
+        await third.exercise({ batches: 1 });
+        await third.tidemark.stop();
+        assert.deepEqual([...first.logger.at("error"), ...second.logger.at("error"), ...third.logger.at("error")], []);
+      }),
+    );
+
+    it(
+      "keeps no timer after it has stopped",
+      kernels(async (start) => {
+        const ledger = new TimerLedger();
+        try {
+          const run = await start();
+          await run.exercise({ batches: 1 });
+          await run.tidemark.stop();
+          assert.deepEqual(ledger.open, []);
+        } finally {
+          ledger.release();
+        }
+      }),
+    );
+
+    it(
+      "accounts for every operation, answers what can be used, and keeps within its time-outs",
+      kernels(async (start) => {
+        const run = await start();
+        await run.exercise({ batches });
+        const { hooks } = run.reportOf(id);
+        await run.tidemark.stop();
+        for (const { hook, failures, timeouts, quarantined } of hooks) {
+          assert.deepEqual(
+            { hook, failures, timeouts, quarantined },
+            { hook, failures: 0, timeouts: 0, quarantined: false },
+          );
+        }
+        assert.deepEqual([...run.logger.at("warn"), ...run.logger.at("error")], []);
+      }),
+    );
+
+    it(
+      "goes on when its neighbours throw",
+      kernels(async (start) => {
+        const run = await start([troublemaker]);
+        await run.exercise({ batches: 5 });
+        const report = run.reportOf(id);
+        await run.tidemark.stop();
+        assert.equal(report.state, "active");
         assert.deepEqual(
-          { hook, failures, timeouts, quarantined },
-          { hook, failures: 0, timeouts: 0, quarantined: false },
+          report.hooks.map(({ failures }) => failures),
+          report.hooks.map(() => 0),
         );
-      }
-      assert.deepEqual([...run.logger.at("warn"), ...run.logger.at("error")], []);
-    });
-
-    it("goes on when its neighbours throw", async () => {
-      const run = await Run.start({ plugin, settings, companions: [...companions, troublemaker], seed });
-      await run.exercise({ batches: 5 });
-      const report = run.reportOf(id);
-      await run.tidemark.stop();
-      assert.equal(report.state, "active");
-      assert.deepEqual(
-        report.hooks.map(({ failures }) => failures),
-        report.hooks.map(() => 0),
-      );
-    });
+      }),
+    );
   });
 }
 
