@@ -24,18 +24,25 @@ export interface InStepOptions {
 export async function untilInStep({ devices, clock, nextLook, stallMs }: InStepOptions): Promise<void> {
   let lastSeen = "";
   let lastMoved = clock.monotonicMs();
+  let nextComparison = lastMoved;
   for (;;) {
     const [a, b] = await Promise.all([devices[0].status(), devices[1].status()]);
-    const seen = JSON.stringify([a, b]);
+    // Without the size of the tables, which may breathe while nothing moves.
+    const seen = JSON.stringify([
+      { ...a, syncTableBytes: 0 },
+      { ...b, syncTableBytes: 0 },
+    ]);
     const now = clock.monotonicMs();
     if (seen !== lastSeen) {
       lastSeen = seen;
       lastMoved = now;
     }
-    // Digests read everything, so they are asked for only when they can be equal.
-    if (a.idle && b.idle && sameRows(a, b)) {
+    // Digests read everything, so they are asked for only when they can be equal, and not all the time.
+    if (a.idle && b.idle && sameRows(a, b) && now >= nextComparison) {
       const [left, right] = await Promise.all([devices[0].compare(), devices[1].compare()]);
       if (sameDigests(left, right)) return;
+      const after = clock.monotonicMs();
+      nextComparison = after + 4 * (after - now);
     }
     if (now - lastMoved > stallMs)
       throw fileLibraryErrors.notInStep({ waitedMs: now - lastMoved, state: describe(a, b) });

@@ -7,7 +7,7 @@ import { Rate } from "./rate.js";
 /** Progress as plain lines, for logs and pipes: one when a task ends, and one every few seconds before. */
 export class LineProgress implements ProgressDisplay {
   readonly #options: LineProgressOptions;
-  #tasks = new Map<string, { readonly rate: Rate; lastLineMs: number; complete: boolean }>();
+  #tasks = new Map<string, { readonly rate: Rate; lastLineMs: number; lastCompleteMs: number; lastCount: string }>();
 
   constructor(options: LineProgressOptions) {
     this.#options = options;
@@ -23,18 +23,22 @@ export class LineProgress implements ProgressDisplay {
     const now = clock.monotonicMs();
     let task = this.#tasks.get(name);
     if (task === undefined) {
-      task = { rate: new Rate({ clock }), lastLineMs: now, complete: false };
+      task = { rate: new Rate({ clock }), lastLineMs: now, lastCompleteMs: Number.NEGATIVE_INFINITY, lastCount: "" };
       this.#tasks.set(name, task);
     }
     const rate = task.rate.at(done);
     const complete = total > 0 && done >= total;
-    const ends = complete && !task.complete;
-    task.complete = complete;
+    // Records are complete again and again while more of them come.
+    const ends = complete && now - task.lastCompleteMs >= intervalMs;
+    if (complete) task.lastCompleteMs = now;
     if (!ends && now - task.lastLineMs < intervalMs) return;
     task.lastLineMs = now;
+    const count = `${formatCount(done)} of ${formatCount(total)} ${unit}`;
+    if (count === task.lastCount) return;
+    task.lastCount = count;
     const share = total > 0 ? `${Math.floor((done / total) * 100)} %` : "";
     const speed = rate > 0 ? `, ${formatCount(rate)}/s` : "";
-    this.#line(`  ${name}: ${formatCount(done)} of ${formatCount(total)} ${unit} ${share}${speed}`);
+    this.#line(`  ${name}: ${count} ${share}${speed}`);
   }
 
   note(text: string): void {

@@ -65,6 +65,10 @@ describe("progress for people", () => {
       display.update({ name: "A index", unit: "files", done, total: 2_500 });
       pass(100);
     }
+    for (let i = 0; i < 30; i++) {
+      display.update({ name: "A index", unit: "files", done: 2_500, total: 2_500 });
+      pass(100);
+    }
     display.note("B is killed");
     expect(lines).toEqual([
       "Phase\n",
