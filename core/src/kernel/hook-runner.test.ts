@@ -1,4 +1,11 @@
-import { type ApplyBatch, type CatchUpFailure, type Hooks, isTidemarkError, TidemarkError } from "@tidemark/plugin-api";
+import {
+  type ApplyBatch,
+  type CatchUpFailure,
+  type Hooks,
+  isTidemarkError,
+  type Operation,
+  TidemarkError,
+} from "@tidemark/plugin-api";
 import { describe, expect, it } from "vitest";
 import { appliedOf, generateBatch } from "../testing/generated-batches.js";
 import { type KernelFixture, kernelFixture, pluginOf } from "../testing/kernel-fixture.js";
@@ -147,13 +154,19 @@ describe("beforeApplyBatch", () => {
     expect(hooks.reportOf("a")).toMatchObject([{ failures: 1 }]);
   });
 
-  it("lets nobody write into the batch", async () => {
-    const { hooks } = await withHooks((own) =>
-      own.beforeApplyBatch.tap((value) => {
-        (value.operations[0] as { record: string }).record = "another";
-      }),
+  it.each<[string, (value: ApplyBatch) => void]>([
+    ["an operation", (value) => void Object.assign(value.operations[0]!, { record: "another" })],
+    ["the list of operations", (value) => void (value.operations as Operation[]).pop()],
+  ])("finds out who writes into %s in place", async (_, write) => {
+    const { hooks } = await withHooks(
+      (own) => own.beforeApplyBatch.tap(() => {}),
+      (own) => own.beforeApplyBatch.tap(write),
     );
-    await expect(hooks.transformBatch(batch)).rejects.toMatchObject({ code: "TIDEMARK_HOOK_FAILED" });
+    const own = generateBatch({ random: new SeededRandom(7), id: 2 });
+    await expect(hooks.transformBatch(own)).rejects.toMatchObject({
+      code: "TIDEMARK_HOOK_UNACCOUNTED",
+      details: { pluginId: "b" },
+    });
   });
 });
 

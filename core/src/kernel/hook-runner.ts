@@ -16,7 +16,7 @@ import type {
   TapOptions,
   TidemarkError,
 } from "@tidemark/plugin-api";
-import { accountFor, freezeBatch } from "./batch-accounting.js";
+import { BatchAccount } from "./batch-accounting.js";
 import { faultOfDecision } from "./catch-up-decision.js";
 import { kernelErrors } from "./errors.js";
 import type { EventBus } from "./event-bus.js";
@@ -57,6 +57,11 @@ type Outcome<Result> =
   | { readonly kind: "failed" | "timed-out"; readonly error: TidemarkError }
   /** The kernel stops. Nobody's fault. */
   | { readonly kind: "stopped" };
+
+/** Looks at what each transform makes of a value; throws when it may not be. */
+interface TransformAccount<Value> {
+  check(step: { readonly after: unknown; readonly pluginId: string }): Value;
+}
 
 const STOPPED = { kind: "stopped" } as const;
 
@@ -117,10 +122,7 @@ export class HookRunner {
    * `TIDEMARK_HOOK_UNACCOUNTED`, which name the plugin; nothing of the batch may be applied then.
    */
   async transformBatch(batch: ApplyBatch): Promise<ApplyBatch> {
-    return this.#transform(this.#lists.beforeApplyBatch, batch, {
-      freeze: freezeBatch,
-      account: accountFor,
-    });
+    return this.#transform(this.#lists.beforeApplyBatch, batch, (value) => new BatchAccount(value));
   }
 
   /** Tells all observers of a committed batch, and waits for them. Never rejects. */
@@ -173,28 +175,17 @@ export class HookRunner {
   async #transform<Name extends HookOfKind<"transform">>(
     list: HandlerList<Name>,
     input: HookInput<Name>,
-    {
-      freeze,
-      account,
-    }: {
-      readonly freeze: (value: HookInput<Name>) => HookInput<Name>;
-      readonly account: (change: {
-        readonly before: HookInput<Name>;
-        readonly after: unknown;
-        readonly pluginId: string;
-      }) => HookInput<Name>;
-    },
+    openAccount: (input: HookInput<Name>) => TransformAccount<HookInput<Name>>,
   ): Promise<HookInput<Name>> {
     if (this.#stopped) throw kernelErrors.hooksStopped({ hook: list.name });
     const { taps } = list;
     if (taps.length === 0) return input;
-    let value = freeze(input);
+    const account = openAccount(input);
+    let value = input;
     for (const tap of taps) {
       const before = value;
       const { pluginId } = tap.owner;
-      const running = this.#call(list, tap, before, (after) =>
-        after === undefined ? before : freeze(account({ before, after, pluginId })),
-      );
+      const running = this.#call(list, tap, before, (after) => account.check({ after: after ?? before, pluginId }));
       const outcome = isThenable(running) ? await running : running;
       if (outcome.kind === "stopped") throw kernelErrors.hooksStopped({ hook: list.name });
       if (outcome.kind !== "ok") throw outcome.error;

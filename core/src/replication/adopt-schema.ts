@@ -39,7 +39,9 @@ export function adoptSchema({
 
 /** Records of a model that was unknown: nothing but the reason why they are parked has changed. */
 function adoptRecords(db: Sqlite, model: SyncModel): string[] {
-  return prepared(db, "SELECT record FROM tidemark_parked WHERE model = ? AND kind = 'foreign'").pluck().all(model.number) as string[];
+  return prepared(db, "SELECT record FROM tidemark_parked WHERE model = ? AND kind = 'foreign'")
+    .pluck()
+    .all(model.number) as string[];
 }
 
 /** Values of columns that were unknown are laid over their records, which are then written like any other. */
@@ -56,7 +58,11 @@ function adoptColumns(db: Sqlite, model: SyncModel, reader: RecordReader, now: n
     const values = byRecord.get(record) ?? new Map<number, WireValue>();
     values.set(col, JSON.parse(val) as WireValue);
     byRecord.set(record, values);
-    prepared(db, "DELETE FROM tidemark_extra WHERE model = ? AND record = ? AND col = ?").run(model.number, record, col);
+    prepared(db, "DELETE FROM tidemark_extra WHERE model = ? AND record = ? AND col = ?").run(
+      model.number,
+      record,
+      col,
+    );
   }
   const records = [...byRecord.keys()];
   const present = presentRows({ db, model, records, reader });
@@ -67,14 +73,21 @@ function adoptColumns(db: Sqlite, model: SyncModel, reader: RecordReader, now: n
       .get(model.number, record) as string | undefined;
     const values = new Map<number, WireValue>();
     if (parked !== undefined) {
-      for (const [column, value] of Object.entries(JSON.parse(parked) as Record<string, WireValue>)) values.set(Number(column), value);
+      for (const [column, value] of Object.entries(JSON.parse(parked) as Record<string, WireValue>))
+        values.set(Number(column), value);
     } else if (present.has(record)) {
       model.columns.forEach((column, index) => {
         values.set(column.number, current.get(record)![index]!);
       });
     }
     for (const [column, value] of adopted) values.set(column, value);
-    park({ db, model: model.number, record, parked: { kind: "deferred", reason: "columns of a newer version", values }, now });
+    park({
+      db,
+      model: model.number,
+      record,
+      parked: { kind: "deferred", reason: "columns of a newer version", values },
+      now,
+    });
   }
   return records;
 }

@@ -10,13 +10,13 @@ import type { SyncModel } from "../registry/model.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
+import { applyForeign } from "./apply-foreign.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { isLiving, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
 import type { WireRecords } from "./wire-records.js";
 import type { WorkingRecord } from "./working-set.js";
-import { applyForeign } from "./apply-foreign.js";
 
 /**
  * The way of a received page into the tables: names, decoding, `beforeApplyBatch`, then slices of one transaction each, of
@@ -55,7 +55,14 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db);
       const news = backfill ? slice : withoutKnown(slice, ownEntries(tx));
       const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, withheld });
-      if (first && foreign.length > 0) applyForeign({ tx, records: filterForeign(foreign, backfill, tx), members: deps.members, now: deps.clock.now(), backfill });
+      if (first && foreign.length > 0)
+        applyForeign({
+          tx,
+          records: filterForeign(foreign, backfill, tx),
+          members: deps.members,
+          now: deps.clock.now(),
+          backfill,
+        });
       if (last) {
         received.beforeFinish?.(tx);
         received.finish(tx);
@@ -191,11 +198,16 @@ function newsOf(state: RecordState, vector: Vector): RecordState | null {
   const columns = new Map([...state.columns].filter(([, stamp]) => isNew(stamp)));
   const death = births.length > 0 || (state.death.origin !== 0 && isNew(state.death)) ? state.death : UNSTAMPED;
   if (births.length === 0 && columns.size === 0 && death.hlc === 0) return null;
-  if (births.length === state.births.length && columns.size === state.columns.size && death === state.death) return state;
+  if (births.length === state.births.length && columns.size === state.columns.size && death === state.death)
+    return state;
   return { births, death, columns };
 }
 
-function filterForeign(foreign: readonly ForeignRecord[], backfill: boolean, tx: LogTransaction): readonly ForeignRecord[] {
+function filterForeign(
+  foreign: readonly ForeignRecord[],
+  backfill: boolean,
+  tx: LogTransaction,
+): readonly ForeignRecord[] {
   if (backfill) return foreign;
   const vector = ownEntries(tx);
   return foreign.flatMap((record) => {
@@ -224,4 +236,3 @@ function total(models: ReadonlyMap<string, BatchCounts>): BatchCounts {
   }
   return sum;
 }
-

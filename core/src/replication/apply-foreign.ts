@@ -1,7 +1,7 @@
-import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { loadParked, park, unpark } from "../storage/parked.js";
+import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import type { ForeignRecord } from "./incoming.js";
 import { isLiving, joinStates } from "./record-state.js";
 
@@ -36,10 +36,21 @@ export function applyForeign({
     saveState({ tx, model, record, logged, state: join.state });
     for (const stamp of [...state.births, ...state.columns.values()]) tx.receive(stamp.hlc);
     if (isLiving(join.state)) {
-      park({ db, model, record, parked: { kind: "foreign", reason: "this version of the application does not have the model", values: kept }, now });
+      park({
+        db,
+        model,
+        record,
+        parked: { kind: "foreign", reason: "this version of the application does not have the model", values: kept },
+        now,
+      });
     } else if (join.state.columns.size > 0) {
-      park({ db, model, record, parked: { kind: "dead", reason: "deleted, with edits that did not know of it", values: kept }, now });
+      park({
+        db,
+        model,
+        record,
+        parked: { kind: "dead", reason: "deleted, with edits that did not know of it", values: kept },
+        now,
+      });
     } else unpark(db, model, record);
   }
 }
-

@@ -4,17 +4,17 @@ import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { loadParked, unpark } from "../storage/parked.js";
+import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { RowWriter } from "../storage/row-writer.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import type { IncomingRecord } from "./incoming.js";
+import { keepAside } from "./keep-aside.js";
 import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
-import { presentRows, rowsReferring } from "../storage/present-rows.js";
-import { keepAside } from "./keep-aside.js";
 import { writeRows } from "./write-rows.js";
 
 /**
@@ -70,7 +70,12 @@ export class Applier {
       const set = new WorkingSet();
       const counts = new Counts();
       for (const [model, group] of byModel(records)) {
-        const loaded = this.#load(tx.db, model, group.map((record) => record.record), true);
+        const loaded = this.#load(
+          tx.db,
+          model,
+          group.map((record) => record.record),
+          true,
+        );
         group.forEach((incoming, index) => {
           const known = set.get(model.number, incoming.record);
           const working = known ?? loaded[index]!;
@@ -103,7 +108,12 @@ export class Applier {
     return this.#guarded(tx, () => {
       const set = new WorkingSet();
       for (const [model, group] of byModel(records)) {
-        const loaded = this.#load(tx.db, model, group.map((record) => record.record), false);
+        const loaded = this.#load(
+          tx.db,
+          model,
+          group.map((record) => record.record),
+          false,
+        );
         group.forEach(({ state }, index) => {
           const working = loaded[index]!;
           if (set.get(model.number, working.record) !== undefined) return;
@@ -184,13 +194,7 @@ export class Applier {
   }
 
   /** Draws in what depends on the set, decides what is visible, and writes it all. */
-  #finish(
-    tx: LogTransaction,
-    set: WorkingSet,
-    lookup: TargetLookup,
-    counts: Counts,
-    backfill: boolean,
-  ): ApplyResult {
+  #finish(tx: LogTransaction, set: WorkingSet, lookup: TargetLookup, counts: Counts, backfill: boolean): ApplyResult {
     const { db } = tx;
     const order = this.#deps.members.order;
     const waits = anyWaiting(db);
@@ -208,13 +212,26 @@ export class Applier {
       set.settle(order);
       pending = this.#drawInDependents(db, set);
       if (pending.length > 0) continue;
-      const refused = writeRows({ db, set, reader: this.#deps.reader, writer: (model) => this.#writer(db, model), lookup, touched });
+      const refused = writeRows({
+        db,
+        set,
+        reader: this.#deps.reader,
+        writer: (model) => this.#writer(db, model),
+        lookup,
+        touched,
+      });
       // What the schema refuses is not visible, and neither is what requires it: decide again.
       if (!refused) break;
     }
     keepAside({ tx, set, reader: this.#deps.reader, now: this.#deps.now, waits });
     for (const working of set.records) {
-      saveState({ tx, model: working.model.number, record: working.record, logged: working.logged, state: working.state });
+      saveState({
+        tx,
+        model: working.model.number,
+        record: working.record,
+        logged: working.logged,
+        state: working.state,
+      });
       if (working.parked !== null && working.visible && working.stuck === null) {
         unpark(db, working.model.number, working.record);
         if (working.parked.kind !== "dead") healed.push({ model: working.model.name, record: working.record });
@@ -261,7 +278,11 @@ export class Applier {
   #drawInWaiting(db: Sqlite, set: WorkingSet, records: readonly WorkingRecord[]): WorkingRecord[] {
     const drawn: WorkingRecord[] = [];
     for (const [model, group] of byModel(records.filter((r) => isLiving(r.state) && (!r.hadRow || r.lifeChanged)))) {
-      const waiting = waitingFor(db, model.number, group.map((record) => record.record));
+      const waiting = waitingFor(
+        db,
+        model.number,
+        group.map((record) => record.record),
+      );
       const groups = new Map<number, Set<string>>();
       for (const reference of waiting) {
         if (!this.#deps.registry.byNumber.has(reference.model)) continue;
@@ -311,7 +332,9 @@ export class Applier {
     if (because !== null) {
       for (const record of records) {
         const working = set.get(model.number, record)!;
-        if (result.includes(working) || working.references.some((reference) => reference.column === because.column)) continue;
+        if (!isLiving(working.state)) continue;
+        if (result.includes(working) || working.references.some((reference) => reference.column === because.column))
+          continue;
         // It is in the set for another reason and keeps this reference: nothing has written the column.
         const index = model.columns.indexOf(because.column);
         if (working.values[index] !== undefined) continue;
@@ -403,7 +426,9 @@ class LifeReader {
     if (lives === undefined) {
       lives = new Map();
       // Most models have no stamps at all most of the time.
-      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)").pluck().get(model.number);
+      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)")
+        .pluck()
+        .get(model.number);
       if (any === 1) {
         for (const [name, logged] of loadLogged(this.#db, model.number, [...(this.#wanted.get(model) ?? [])])) {
           lives.set(name, lifeOf(stateOf(logged, true)));
@@ -455,4 +480,3 @@ class Counts {
     else counts.applied += 1;
   }
 }
-

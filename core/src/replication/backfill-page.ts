@@ -52,7 +52,8 @@ export function readBackfillPage({
   }
   const within = (record: string) => upTo === null || compareIdentities(record, upTo) <= 0;
   const present = new Set(rows.filter(within));
-  for (const [record, { kind }] of loadParkedRange(db, number, after, upTo, limit)) if (kind !== "dead") present.add(record);
+  for (const [record, { kind }] of loadParkedRange(db, number, after, upTo, limit))
+    if (kind !== "dead") present.add(record);
   const states = loadLoggedRange(db, number, after, upTo);
   const outgoing: Outgoing[] = [];
   for (const record of present) {
@@ -100,7 +101,11 @@ export function readRecords({
 }
 
 /** Totals for progress: rows and parked records, by wire name. */
-export function backfillTotals(db: Sqlite, registry: SyncRegistry, count: (model: SyncModel) => number): Record<string, number> {
+export function backfillTotals(
+  db: Sqlite,
+  registry: SyncRegistry,
+  count: (model: SyncModel) => number,
+): Record<string, number> {
   const totals: Record<string, number> = {};
   for (const model of registry.models) totals[model.name] = count(model);
   const parked = prepared(
@@ -129,4 +134,3 @@ function numberOf(db: Sqlite, name: string): number | null {
   const number = prepared(db, "SELECT num FROM tidemark_model WHERE name = ?").pluck().get(name) as number | undefined;
   return number ?? null;
 }
-

@@ -5,16 +5,23 @@ import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { raiseVector } from "../storage/vectors.js";
 import { applyPage } from "./apply-batch.js";
-import { type BackfillCursor, type BackfillRecord, endBackfill, loadBackfill, saveBackfill, START } from "./backfill-store.js";
 import { compareIdentities } from "./backfill-page.js";
+import {
+  type BackfillCursor,
+  type BackfillRecord,
+  endBackfill,
+  loadBackfill,
+  START,
+  saveBackfill,
+} from "./backfill-store.js";
+import { checkWireRecords, recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, fromWireVector, learnMembers } from "./membership.js";
 import type { MessageOf } from "./messages.js";
+import { updatePeer } from "./peer-store.js";
 import { bornLocally, UNKNOWN } from "./record-state.js";
 import { PlainLookup } from "./target-lookup.js";
-import { checkWireRecords, recordCountOf } from "./decode-records.js";
-import { updatePeer } from "./peer-store.js";
 
 /**
  * The receiving side of a backfill: pages by key range, model after model in the order of the levels. Each page commits
@@ -43,7 +50,11 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
     resumed: Object.keys(record.cursors).length > 0,
   });
   const limit = settings.replication.pageRecords;
-  let ahead: { readonly model: string; readonly after: string | null; readonly rows: Promise<MessageOf<"backfill-rows">> } | null = null;
+  let ahead: {
+    readonly model: string;
+    readonly after: string | null;
+    readonly rows: Promise<MessageOf<"backfill-rows">>;
+  } | null = null;
   const ask = (model: string, after: string | null) => {
     if (ahead !== null && ahead.model === model && ahead.after === after) return ahead.rows;
     return source.page(model, after, limit);
@@ -54,7 +65,8 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
       if (cursor.complete) break;
       const rows = await ask(name, cursor.after);
       // The next page travels while this one is applied.
-      const nextModel = rows.upTo !== null ? name : order.slice(index + 1).find((other) => !record.cursors[other]?.complete);
+      const nextModel =
+        rows.upTo !== null ? name : order.slice(index + 1).find((other) => !record.cursors[other]?.complete);
       if (nextModel !== undefined) {
         const after: string | null = nextModel === name ? rows.upTo : (record.cursors[nextModel]?.after ?? null);
         const fetched = source.page(nextModel, after, limit);

@@ -2,12 +2,12 @@ import type { ReplicationPhase } from "@tidemark/plugin-api";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { raiseVector } from "../storage/vectors.js";
 import { applyPage } from "./apply-batch.js";
+import { checkWireRecords, recordCountOf } from "./decode-records.js";
+import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, learnMembers, learnVectors } from "./membership.js";
 import type { MessageOf, WireMember } from "./messages.js";
 import { updatePeer } from "./peer-store.js";
-import { replicationErrors } from "./errors.js";
-import { checkWireRecords, recordCountOf } from "./decode-records.js";
 
 /**
  * The receiving side of a pull: applies the pages of one peer in their order. The vector moves once a round, in the
@@ -22,7 +22,11 @@ export class CatchUp {
   #records = 0;
   #startedMs: number;
 
-  constructor({ library, peer, logId }: { readonly library: LocalLibrary; readonly peer: string; readonly logId: string }) {
+  constructor({
+    library,
+    peer,
+    logId,
+  }: { readonly library: LocalLibrary; readonly peer: string; readonly logId: string }) {
     this.#library = library;
     this.#peer = peer;
     this.#logId = logId;
@@ -34,7 +38,9 @@ export class CatchUp {
   }
 
   /** Applies a page; true when it ended a round. */
-  async apply(message: MessageOf<"page">): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[] }> {
+  async apply(
+    message: MessageOf<"page">,
+  ): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[] }> {
     const { clock, members, events } = this.#library.deps;
     const { end } = message;
     if (this.#records === 0) this.#startedMs = clock.monotonicMs();
@@ -45,7 +51,8 @@ export class CatchUp {
       if (end === null) return;
       joined = learnMembers(tx.db, members, end.members);
       const unknown = Object.keys(end.vector).find((origin) => members.byOrigin(origin)?.joinHlc == null);
-      if (unknown !== undefined) throw replicationErrors.malformed({ reason: `the vector names ${unknown}, which is no member` });
+      if (unknown !== undefined)
+        throw replicationErrors.malformed({ reason: `the vector names ${unknown}, which is no member` });
       const vector = fromWireVector(end.vector, members);
       const sender = members.byOrigin(this.#peer)!;
       // What the sender knows of this device is at most what this device has told.

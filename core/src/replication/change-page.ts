@@ -5,7 +5,7 @@ import { type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js
 import { prepared } from "../storage/statements.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
-import { type RecordState, type Stamp } from "./record-state.js";
+import type { RecordState, Stamp } from "./record-state.js";
 import type { WireRecords } from "./wire-records.js";
 
 /**
@@ -111,4 +111,3 @@ export function ownVector(db: Sqlite): Map<number, number> {
   vector.set(self, hlc);
   return vector;
 }
-

@@ -1,10 +1,10 @@
 import type { ReplicationPhase } from "@tidemark/plugin-api";
 import type { Vector } from "../storage/vectors.js";
 import { readChangePage } from "./change-page.js";
+import { recordCountOf } from "./decode-records.js";
 import type { LocalLibrary } from "./local-library.js";
 import { knownVectors, toWireVector, wireMembers } from "./membership.js";
 import { encodeMessage } from "./messages.js";
-import { recordCountOf } from "./decode-records.js";
 
 /**
  * The serving side of a pull: streams the log to one peer, page after page, round after round, for as long as the session

@@ -106,7 +106,8 @@ function decodeGroup(
   const straight = places.length === model.columns.length && places.every(({ position }, index) => position === index);
   for (const wire of group.r) {
     const { record, state, present, values } = readRecord(wire, origins, places, deps.maxHlc);
-    const fits = model.identity.kind === "derived" ? targetsOf(model.identity.columns, record) !== null : isIdentity(record);
+    const fits =
+      model.identity.kind === "derived" ? targetsOf(model.identity.columns, record) !== null : isIdentity(record);
     if (!fits) throw malformed("an identity does not fit its model");
     if (model.ownership.kind === "device" ? hasColumnStamps(state) : state.columns.has(0)) {
       throw malformed(`${model.name} is owned in another way here`);
@@ -183,7 +184,10 @@ function readRecord(
   for (let index = 1; index < births.length; index++) {
     if (births[index]!.hlc < births[index - 1]!.hlc) throw malformed("births are not in order");
   }
-  const present = parts[4] === 0 ? 0 : array(parts[4], places.length, "present columns").map((at) => integer(at, 0, places.length - 1));
+  const present =
+    parts[4] === 0
+      ? 0
+      : array(parts[4], places.length, "present columns").map((at) => integer(at, 0, places.length - 1));
   const values = array(parts[5], MAX_COLUMNS, "values");
   if (values.length !== (present === 0 ? places.length : present.length)) {
     throw malformed("a record has another number of values than columns");
@@ -202,7 +206,9 @@ function pairs(
   if (flat.length % 2 !== 0) throw malformed("stamps are not pairs");
   const result: Stamp[] = [];
   for (let index = 0; index < flat.length; index += 2) {
-    result.push(flat[index] === 0 && !anyOrigin ? UNSTAMPED : stamp(flat[index], flat[index + 1], origins, maxHlc, anyOrigin));
+    result.push(
+      flat[index] === 0 && !anyOrigin ? UNSTAMPED : stamp(flat[index], flat[index + 1], origins, maxHlc, anyOrigin),
+    );
   }
   return result;
 }
@@ -255,7 +261,8 @@ function integer(input: unknown, least: number, most: number): number {
 }
 
 function name(input: unknown): string {
-  if (typeof input !== "string" || input.length === 0 || input.length > MAX_NAME) throw malformed("a name is missing or too long");
+  if (typeof input !== "string" || input.length === 0 || input.length > MAX_NAME)
+    throw malformed("a name is missing or too long");
   return input;
 }
 

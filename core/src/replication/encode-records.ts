@@ -1,9 +1,9 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import type { SyncModel, SyncRegistry } from "../registry/model.js";
-import { columnNames, modelName } from "../storage/names.js";
 import type { Sqlite } from "../storage/database.js";
 import { loadExtra } from "../storage/extra.js";
 import type { Members } from "../storage/members.js";
+import { columnNames, modelName } from "../storage/names.js";
 import { loadParked, type ParkedRecord } from "../storage/parked.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { anyWaiting, waitingOf } from "../storage/waiting.js";
@@ -78,7 +78,8 @@ function encodeGroup(
   const position = new Map<number, number>(model?.columns.map((column, index) => [column.number, index]) ?? []);
   const strange = new Set<number>();
   for (const values of extra.values()) for (const column of values.keys()) strange.add(column);
-  if (model === undefined) for (const record of parked.values()) for (const column of record.values.keys()) strange.add(column);
+  if (model === undefined)
+    for (const record of parked.values()) for (const column of record.values.keys()) strange.add(column);
   if (strange.size > 0) {
     const known = columnNames(db, number);
     for (const column of strange) {

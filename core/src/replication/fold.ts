@@ -24,7 +24,16 @@ import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/sta
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
 import type { Applier } from "./apply.js";
-import { bornLocally, columnStamp, diedLocally, editedLocally, type RecordState, SETTLED, type Stamp, UNKNOWN } from "./record-state.js";
+import {
+  bornLocally,
+  columnStamp,
+  diedLocally,
+  editedLocally,
+  type RecordState,
+  SETTLED,
+  type Stamp,
+  UNKNOWN,
+} from "./record-state.js";
 import { PlainLookup } from "./target-lookup.js";
 
 /**
@@ -113,7 +122,13 @@ export class Fold {
     this.#consequences(tx, records.all);
     this.#consume(tx.db, entries, emptied);
     if (alone) forgetStamps(tx);
-    return { entries: entries.length, stamps, refused, touched: [...new Set(records.all.map(({ model }) => model))], emptied };
+    return {
+      entries: entries.length,
+      stamps,
+      refused,
+      touched: [...new Set(records.all.map(({ model }) => model))],
+      emptied,
+    };
   }
 
   #consume(db: Sqlite, entries: readonly OutboxEntry[], emptied: boolean): void {
@@ -273,7 +288,11 @@ export class Fold {
         for (const { record, key } of rows) {
           const birth = key === null ? undefined : targets.byKey.get(key);
           const folding = group.get(record)!;
-          if (birth === undefined || this.#deps.members.order.compare(columnStamp(folding.state, stampGroup), birth) > 0) continue;
+          if (
+            birth === undefined ||
+            this.#deps.members.order.compare(columnStamp(folding.state, stampGroup), birth) > 0
+          )
+            continue;
           folding.state = editedLocally(folding.state, [stampGroup], tx.tick());
         }
       }
@@ -297,7 +316,10 @@ export class Fold {
         values: row === undefined ? null : namedValues(model, row),
       });
       if (how === "changed") {
-        prepared(tx.db, "INSERT OR IGNORE INTO tidemark_restore (model, record) VALUES (?, ?)").run(model.number, record);
+        prepared(tx.db, "INSERT OR IGNORE INTO tidemark_restore (model, record) VALUES (?, ?)").run(
+          model.number,
+          record,
+        );
       }
       reports.push({ model: model.name, record, reason });
     }
@@ -349,10 +371,12 @@ export class Fold {
         if (enforced.get(column)) continue;
         const value = column.reference!.byIdentity ? record : key;
         if (value === null) continue;
-        for (const referring of rowsReferring({ db, model: child, column, value })) again.push({ model: child, record: referring });
+        for (const referring of rowsReferring({ db, model: child, column, value }))
+          again.push({ model: child, record: referring });
       }
     }
-    if (again.length > 0) this.#deps.applier.reconsider({ tx, records: again, lookup: new PlainLookup(this.#deps.reader) });
+    if (again.length > 0)
+      this.#deps.applier.reconsider({ tx, records: again, lookup: new PlainLookup(this.#deps.reader) });
   }
 
   /** A local edit of a row whose remote values the schema had refused: the edit goes into the parked values too. */

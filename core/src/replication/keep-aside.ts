@@ -31,7 +31,13 @@ export function keepAside({
   for (const working of set.records) {
     const { model, record } = working;
     if (working.extra !== null || !isLiving(working.state)) {
-      saveExtra({ db, model: model.number, record, values: working.extra ?? new Map(), keep: isLiving(working.state) ? null : working.state.columns });
+      saveExtra({
+        db,
+        model: model.number,
+        record,
+        values: working.extra ?? new Map(),
+        keep: isLiving(working.state) ? null : working.state.columns,
+      });
     }
     const aside = reasonAside(working);
     if (aside !== null) {
@@ -45,13 +51,17 @@ export function keepAside({
 function reasonAside(working: WorkingRecord): { readonly kind: ParkedKind; readonly reason: string } | null {
   if (working.stuck !== null) return { kind: "quarantined", reason: working.stuck };
   if (!isLiving(working.state)) {
-    return working.state.columns.size > 0 ? { kind: "dead", reason: "deleted, with edits that did not know of it" } : null;
+    return working.state.columns.size > 0
+      ? { kind: "dead", reason: "deleted, with edits that did not know of it" }
+      : null;
   }
   if (working.refused !== null) return { kind: "quarantined", reason: working.refused };
   if (working.withheld !== null) return working.withheld;
   if (working.visible) return null;
   const missing = working.references.filter((reference) => reference.column.reference!.required && !reference.holds);
-  const names = missing.map((reference) => `${reference.column.name} → ${reference.column.reference!.target.name} ${reference.target}`);
+  const names = missing.map(
+    (reference) => `${reference.column.name} → ${reference.column.reference!.target.name} ${reference.target}`,
+  );
   return { kind: "hidden", reason: `required references do not hold: ${names.join(", ")}` };
 }
 

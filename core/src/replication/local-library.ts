@@ -1,8 +1,8 @@
 import type { Clock, Logger, Random } from "@tidemark/plugin-api";
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { EventBus } from "../kernel/event-bus.js";
 import type { HookRunner } from "../kernel/hook-runner.js";
 import type { ResolvedSettings } from "../kernel/resolved-settings.js";
-import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import type { Fence } from "../storage/fence.js";

@@ -70,7 +70,8 @@ export function sponsor({
   const own = loadVector(db, self.num);
   for (const member of members.all()) {
     if (member.deviceId !== device.deviceId || member.sponsor !== self.origin || member.joinHlc === null) continue;
-    if (!own.has(member.num) && loadVector(db, member.num).size === 0) return { origin: member.origin, hlc: member.joinHlc };
+    if (!own.has(member.num) && loadVector(db, member.num).size === 0)
+      return { origin: member.origin, hlc: member.joinHlc };
   }
   const { hlc } = tx.tick();
   const origin = newId(random);

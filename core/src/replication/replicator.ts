@@ -97,7 +97,10 @@ export class Replicator implements TransportHost, SessionObserver {
   accept(connection: TransportConnection): void {
     if (!this.#running) {
       connection.open({ onFrame() {}, onDrain() {}, onClose() {} });
-      connection.close({ reason: "sync is paused here", redial: { afterMs: this.#library.deps.settings.replication.retryDelayMs } });
+      connection.close({
+        reason: "sync is paused here",
+        redial: { afterMs: this.#library.deps.settings.replication.retryDelayMs },
+      });
       return;
     }
     const session = new Session({
@@ -117,12 +120,17 @@ export class Replicator implements TransportHost, SessionObserver {
   }
 
   introduced(session: Session): boolean {
-    const twin = this.sessions.find((other) => other !== session && other.peerDevice === session.peerDevice && !other.closed);
+    const twin = this.sessions.find(
+      (other) => other !== session && other.peerDevice === session.peerDevice && !other.closed,
+    );
     if (twin !== undefined) {
       // Both ends come to the same answer: the session that the device with the lower id has dialled stays.
       const lower = this.#library.deps.settings.device.id < session.peerDevice!;
       const preferred = session.dialled === twin.dialled || session.dialled === lower ? session : twin;
-      (preferred === session ? twin : session).close("there is another session between these two devices", TWIN_RETRY_MS);
+      (preferred === session ? twin : session).close(
+        "there is another session between these two devices",
+        TWIN_RETRY_MS,
+      );
       if (preferred !== session) return false;
     }
     const { events } = this.#library.deps;
@@ -157,7 +165,8 @@ export class Replicator implements TransportHost, SessionObserver {
     const { deps } = this.#library;
     const peer = session.peer ?? session.address;
     const retryable = isRetryable(error);
-    if (session.peer === null) deps.events.emit("peerRefused", { address: session.address, code: error.code, reason: error.why });
+    if (session.peer === null)
+      deps.events.emit("peerRefused", { address: session.address, code: error.code, reason: error.why });
     const member = session.peer === null ? undefined : deps.members.byOrigin(session.peer);
     const failures = (member === undefined ? 0 : loadPeer(deps.connection, member.num).failures) + 1;
     deps.events.emit("catchUpFailed", { peer, phase: session.phase, failures, code: error.code, reason: error.why });
@@ -283,7 +292,9 @@ export class Replicator implements TransportHost, SessionObserver {
 
   #restore(): void {
     if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
-    const session = this.sessions.find((candidate) => candidate.peerReady && !candidate.closed && candidate.peer !== null);
+    const session = this.sessions.find(
+      (candidate) => candidate.peerReady && !candidate.closed && candidate.peer !== null,
+    );
     if (session === undefined) return;
     this.#restoring = true;
     session

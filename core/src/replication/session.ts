@@ -9,8 +9,8 @@ import {
 } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
 import { raiseVector } from "../storage/vectors.js";
-import { backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import type { BackfillSource } from "./backfill.js";
+import { backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import { CatchUp } from "./catch-up.js";
 import { isRestoring, ownVector } from "./change-page.js";
 import { ChangeStream } from "./change-stream.js";
@@ -220,7 +220,10 @@ export class Session {
   async #introduce(): Promise<void> {
     const { settings, clock } = this.#library.deps;
     this.#timer = clock.setTimeout(
-      () => this.#fail(replicationErrors.timedOut({ request: "introduction", timeoutMs: settings.replication.requestTimeoutMs })),
+      () =>
+        this.#fail(
+          replicationErrors.timedOut({ request: "introduction", timeoutMs: settings.replication.requestTimeoutMs }),
+        ),
       settings.replication.requestTimeoutMs,
     );
     const peer = await authenticate({
@@ -266,7 +269,8 @@ export class Session {
         return;
       }
       if (this.#introducing !== null) {
-        if (this.#introducing.inbox.length > 8) throw replicationErrors.malformed({ reason: "a message before the introduction" });
+        if (this.#introducing.inbox.length > 8)
+          throw replicationErrors.malformed({ reason: "a message before the introduction" });
         this.#introducing.inbox.push(message);
         this.#introducing.wake?.();
         return;
@@ -533,7 +537,10 @@ export class Session {
         reject(replicationErrors.sessionLost({ reason: "it has ended" }));
         return;
       }
-      const timer = clock.setTimeout(() => this.#settle(name)?.reject(replicationErrors.timedOut({ request: name, timeoutMs })), timeoutMs);
+      const timer = clock.setTimeout(
+        () => this.#settle(name)?.reject(replicationErrors.timedOut({ request: name, timeoutMs })),
+        timeoutMs,
+      );
       this.#requests.set(name, { resolve, reject, timer });
       this.#send(message);
     });
@@ -556,7 +563,8 @@ export class Session {
   #onBye(message: MessageOf<"bye">): void {
     const reason = `the peer ended the session: ${message.reason}`;
     const { events } = this.#library.deps;
-    if (this.#peer === null) events.emit("peerRefused", { address: this.address, code: message.code, reason: message.reason });
+    if (this.#peer === null)
+      events.emit("peerRefused", { address: this.address, code: message.code, reason: message.reason });
     this.#end(reason, message.retryMs);
   }
 
@@ -591,7 +599,8 @@ export class Session {
     this.#closed = true;
     this.#timer?.dispose();
     this.#stream?.close();
-    for (const name of [...this.#requests.keys()]) this.#settle(name)?.reject(replicationErrors.sessionLost({ reason }));
+    for (const name of [...this.#requests.keys()])
+      this.#settle(name)?.reject(replicationErrors.sessionLost({ reason }));
     this.#connection.close({ reason, redial: retryMs === null ? "never" : { afterMs: retryMs } });
     this.#options.observer.ended(this, reason);
   }
@@ -620,4 +629,3 @@ export class Session {
     events.emit("peerStateChanged", { peer: peer.origin, state, previous });
   }
 }
-

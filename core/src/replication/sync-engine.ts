@@ -220,7 +220,8 @@ export class SyncEngine implements Engine {
       device: this.#deps.settings.device.id,
       origin: state.self === null ? null : members.byNumber(state.self).origin,
       peers,
-      backfill: backfill === null ? null : { done: cursors.reduce((sum, { done }) => sum + done, 0), total: backfill.total },
+      backfill:
+        backfill === null ? null : { done: cursors.reduce((sum, { done }) => sum + done, 0), total: backfill.total },
       parked,
       quarantined: parked.quarantined,
       outbox: outboxSize(connection),

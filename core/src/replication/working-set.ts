@@ -3,7 +3,15 @@ import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { ParkedRecord } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import type { LoggedState } from "../storage/stamp-store.js";
-import { columnStamp, isLiving, lifeOf, type RecordState, referenceHolds, type Stamp, type StampOrder } from "./record-state.js";
+import {
+  columnStamp,
+  isLiving,
+  lifeOf,
+  type RecordState,
+  referenceHolds,
+  type Stamp,
+  type StampOrder,
+} from "./record-state.js";
 
 /**
  * The records that one transaction looks at, and the one rule that decides which of them are visible: a record is in its
@@ -113,7 +121,8 @@ export class WorkingSet {
 
   /** Decides `visible` of all records and `holds` of all references. */
   settle(order: StampOrder): void {
-    for (const record of this.records) record.visible = isLiving(record.state) && record.refused === null && record.withheld === null;
+    for (const record of this.records)
+      record.visible = isLiving(record.state) && record.refused === null && record.withheld === null;
     let dependents: Map<WorkingRecord, WorkingRecord[]> | null = null;
     let withdrawn: WorkingRecord[] = [];
     for (const record of this.records) {
@@ -167,7 +176,8 @@ function holds(record: WorkingRecord, reference: WorkingReference, order: StampO
   if (reference.working !== null) {
     return (
       reference.working.visible &&
-      (reference.working === record || referenceHolds({ reference: stamp, life: lifeOf(reference.working.state), order }))
+      (reference.working === record ||
+        referenceHolds({ reference: stamp, life: lifeOf(reference.working.state), order }))
     );
   }
   return reference.found !== null && referenceHolds({ reference: stamp, life: reference.found.life, order });

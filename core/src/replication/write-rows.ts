@@ -157,7 +157,11 @@ function localValue(reference: WorkingReference): Exclude<LocalKey, readonly unk
 function allValues(record: WorkingRecord): (Bindable | undefined)[] {
   const bound = record.model.columns.map((column, index) => {
     const value = record.values[index];
-    return value === undefined || column.reference !== null ? (value === undefined ? undefined : null) : decodeWireValue(value, column.affinity);
+    return value === undefined || column.reference !== null
+      ? value === undefined
+        ? undefined
+        : null
+      : decodeWireValue(value, column.affinity);
   });
   for (const reference of record.references) bound[reference.index] = bindKey(localValue(reference));
   return bound;

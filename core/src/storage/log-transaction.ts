@@ -82,7 +82,8 @@ export class LogTransaction {
   }
 
   save(): void {
-    if (this.highWater === this.#row.hlc && this.#sequence === this.#row.sequence && this.#floor === this.#row.floor) return;
+    if (this.highWater === this.#row.hlc && this.#sequence === this.#row.sequence && this.#floor === this.#row.floor)
+      return;
     this.db
       .prepare("UPDATE tidemark_state SET hlc = ?, sequence = ?, floor = ?")
       .run(this.highWater, this.#sequence, this.#floor);

@@ -19,16 +19,20 @@ export function columnNames(db: Sqlite, model: number): Map<number, string> {
 export function nameAllocator(db: Sqlite): NumberAllocator {
   return {
     model(name) {
-      const known = prepared(db, "SELECT num FROM tidemark_model WHERE name = ?").pluck().get(name) as number | undefined;
+      const known = prepared(db, "SELECT num FROM tidemark_model WHERE name = ?").pluck().get(name) as
+        | number
+        | undefined;
       if (known !== undefined) return known;
       return Number(prepared(db, "INSERT INTO tidemark_model (name) VALUES (?)").run(name).lastInsertRowid);
     },
     column(model, name) {
-      const known = prepared(db, "SELECT num FROM tidemark_column WHERE model = ? AND name = ?").pluck().get(model, name) as
-        | number
-        | undefined;
+      const known = prepared(db, "SELECT num FROM tidemark_column WHERE model = ? AND name = ?")
+        .pluck()
+        .get(model, name) as number | undefined;
       if (known !== undefined) return known;
-      const next = prepared(db, "SELECT ifnull(max(num), 0) + 1 FROM tidemark_column WHERE model = ?").pluck().get(model) as number;
+      const next = prepared(db, "SELECT ifnull(max(num), 0) + 1 FROM tidemark_column WHERE model = ?")
+        .pluck()
+        .get(model) as number;
       prepared(db, "INSERT INTO tidemark_column (model, num, name) VALUES (?, ?, ?)").run(model, next, name);
       return next;
     },

@@ -31,10 +31,9 @@ export function outboxSize(db: Sqlite): number {
 }
 
 export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
-  return prepared(
-    db,
-    "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?",
-  ).all(limit) as OutboxEntry[];
+  return prepared(db, "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?").all(
+    limit,
+  ) as OutboxEntry[];
 }
 
 export function removeFromOutbox(db: Sqlite, upTo: number): void {

@@ -25,12 +25,7 @@ export class OwnerFinder {
     return this.#follow(model.ownership.path, 0, entry.hop, entry.seq);
   }
 
-  #follow(
-    path: readonly SyncColumn[],
-    step: number,
-    value: number | string | null,
-    after: number,
-  ): string | null {
+  #follow(path: readonly SyncColumn[], step: number, value: number | string | null, after: number): string | null {
     if (value === null) return null;
     const { target, targetColumn, byIdentity } = path[step]!.reference!;
     const cacheKey = `${step} ${target.number} ${typeof value} ${value}`;
@@ -38,13 +33,15 @@ export class OwnerFinder {
     if (known !== undefined) return known;
     const last = step === path.length - 1;
     const wanted = last ? identityColumn(target) : quote(path[step + 1]!.column);
-    const row = prepared(this.#db, `SELECT ${wanted} AS next FROM ${quote(target.table)} WHERE ${quote(targetColumn)} = ?`).get(
-      typeof value === "number" ? BigInt(value) : value,
-    ) as { next: number | string | null } | undefined;
+    const row = prepared(
+      this.#db,
+      `SELECT ${wanted} AS next FROM ${quote(target.table)} WHERE ${quote(targetColumn)} = ?`,
+    ).get(typeof value === "number" ? BigInt(value) : value) as { next: number | string | null } | undefined;
     let owner: string | null;
     if (row !== undefined) owner = last ? String(row.next) : this.#follow(path, step + 1, row.next, after);
     else {
-      const death = byIdentity || typeof value === "string" ? undefined : this.#deaths.find(target.number, value, after);
+      const death =
+        byIdentity || typeof value === "string" ? undefined : this.#deaths.find(target.number, value, after);
       owner = death === undefined ? null : last ? death.record : this.#follow(path, step + 1, death.hop, death.seq);
     }
     this.#found.set(cacheKey, owner);

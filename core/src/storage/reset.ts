@@ -1,5 +1,5 @@
-import type { Sqlite } from "./database.js";
 import { uninstallCapture } from "./capture.js";
+import type { Sqlite } from "./database.js";
 import { SYNC_TABLES } from "./schema.js";
 
 /** What a reset keeps: the names with their numbers, capture, and the journal, which is for people. */
@@ -18,7 +18,9 @@ const KEPT: ReadonlySet<string> = new Set([
 export function resetSyncTables(db: Sqlite, logId: string): void {
   const members = db.prepare("SELECT count(*) FROM tidemark_member WHERE join_hlc IS NOT NULL").pluck().get() as number;
   for (const table of SYNC_TABLES) if (!KEPT.has(table)) db.prepare(`DELETE FROM ${table}`).run();
-  db.prepare("UPDATE tidemark_state SET self = NULL, floor = 0, sequence = 0, ready = 0, log_id = ?, device = NULL").run(logId);
+  db.prepare(
+    "UPDATE tidemark_state SET self = NULL, floor = 0, sequence = 0, ready = 0, log_id = ?, device = NULL",
+  ).run(logId);
   if (members <= 1) db.prepare("UPDATE tidemark_state SET library = NULL").run();
 }
 

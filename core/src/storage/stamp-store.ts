@@ -1,4 +1,12 @@
-import { isLiving, newestBirth, type RecordState, SETTLED, type Stamp, UNKNOWN, UNSTAMPED } from "../replication/record-state.js";
+import {
+  isLiving,
+  newestBirth,
+  type RecordState,
+  SETTLED,
+  type Stamp,
+  UNKNOWN,
+  UNSTAMPED,
+} from "../replication/record-state.js";
 import type { Sqlite } from "./database.js";
 import type { LogTransaction } from "./log-transaction.js";
 import { prepared } from "./statements.js";

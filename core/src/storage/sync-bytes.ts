@@ -8,7 +8,9 @@ export function syncTableBytes(db: Sqlite): number {
     .pluck()
     .all(JSON.stringify(SYNC_TABLES)) as string[];
   return db
-    .prepare("SELECT ifnull(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN (SELECT value FROM json_each(?))")
+    .prepare(
+      "SELECT ifnull(sum(pgsize), 0) FROM dbstat WHERE aggregate = TRUE AND name IN (SELECT value FROM json_each(?))",
+    )
     .pluck()
     .get(JSON.stringify(names)) as number;
 }

@@ -1,0 +1,13 @@
+/**
+ * `@tidemark/core`: the kernel. What plugins need stands in `@tidemark/plugin-api`; what tests need in
+ * `@tidemark/core/testing`.
+ */
+export { createTidemark } from "./kernel/compose.js";
+export { defineConfig } from "./kernel/define-config.js";
+export type { JournalEntry, JournalQuery, ModelDigest, PeerStatus, SyncStatus } from "./kernel/engine.js";
+export type { TidemarkOptions } from "./kernel/options.js";
+export type { TidemarkReport } from "./kernel/report.js";
+export type { PluginSetting, TidemarkSettings } from "./kernel/settings.js";
+export type { Tidemark } from "./kernel/tidemark.js";
+export { Synced } from "./registry/synced.js";
+export { tidemarkDataSourceOptions } from "./storage/data-source-options.js";
