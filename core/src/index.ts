@@ -5,7 +5,10 @@
 export { createTidemark } from "./kernel/compose.js";
 export { defineConfig } from "./kernel/define-config.js";
 export type { JournalEntry, JournalQuery, ModelDigest, PeerStatus, SyncStatus } from "./kernel/engine.js";
+export type { DiagnosticsMessage, KernelIdentity } from "./kernel/event-bus.js";
+export type { HookReport } from "./kernel/hook-runner.js";
 export type { TidemarkOptions } from "./kernel/options.js";
+export type { PluginReport } from "./kernel/plugin-host.js";
 export type { TidemarkReport } from "./kernel/report.js";
 export type { PluginSetting, TidemarkSettings } from "./kernel/settings.js";
 export type { Tidemark } from "./kernel/tidemark.js";

@@ -3,7 +3,7 @@
 import type { HookCall, HookName, HookOrder, Hooks, Subscription, TapOptions } from "@tidemark/plugin-api";
 import { subscription } from "@tidemark/plugin-api";
 
-export type HookKind = Hooks[HookName]["kind"];
+type HookKind = Hooks[HookName]["kind"];
 
 /** The names of the hooks of one kind. */
 export type HookOfKind<Kind extends HookKind> = {

@@ -10,7 +10,7 @@ import { ServiceContainer } from "./service-container.js";
 import { TransportCollection } from "./transport-collection.js";
 
 /** What the parts are built on. */
-export interface KernelFoundation {
+interface KernelFoundation {
   readonly identity: KernelIdentity;
   /** Checked by `checkPlugins`. */
   readonly plugins: readonly AnyPlugin[];

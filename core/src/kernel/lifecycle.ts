@@ -12,7 +12,7 @@ export interface LifecycleSteps {
   stop(): Promise<void>;
 }
 
-export type LifecycleChange = KernelEvents["kernelStateChanged"];
+type LifecycleChange = KernelEvents["kernelStateChanged"];
 
 export class Lifecycle {
   readonly #steps: LifecycleSteps;

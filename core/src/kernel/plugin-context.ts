@@ -27,7 +27,7 @@ import type { ServiceContainer } from "./service-container.js";
 import type { TransportCollection } from "./transport-collection.js";
 
 /** The parts of the kernel that contexts are made of. */
-export interface ContextParts {
+interface ContextParts {
   readonly hooks: HookRunner;
   readonly events: EventBus;
   readonly services: ServiceContainer;

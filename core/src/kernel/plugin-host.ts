@@ -48,7 +48,7 @@ export interface PluginReport {
 }
 
 /** An entity that a plugin has brought. */
-export interface ContributedEntity {
+interface ContributedEntity {
   readonly declaration: EntityDeclaration;
   readonly pluginId: string;
 }

@@ -7,7 +7,7 @@ import { kernelErrors } from "./errors.js";
 import { type DependencyContainer, inject, injectable, kernelTokens } from "./injection.js";
 
 /** Explains why nobody provides the service with this id, and what to do. */
-export type ExplainMissing = (serviceId: string) => { readonly why: string; readonly advice: string };
+type ExplainMissing = (serviceId: string) => { readonly why: string; readonly advice: string };
 
 interface Provided {
   readonly service: unknown;

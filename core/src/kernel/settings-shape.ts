@@ -7,7 +7,7 @@ const milliseconds = z.number().min(1).max(2_147_483_647);
 
 export const POOL_SIZE = z.number().int().min(2).max(1_000);
 
-export const pluginSettingShape = z.union(
+const pluginSettingShape = z.union(
   [
     z.boolean(),
     z.strictObject({
