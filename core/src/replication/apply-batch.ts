@@ -33,12 +33,15 @@ export interface ReceivedPage {
   /** Runs in the transaction of the last slice, before `finish`; for what a backfill has to do with its range. */
   readonly beforeFinish?: (tx: LogTransaction) => void;
   readonly vectorMoves: boolean;
+  /** The rows here have been damaged: the values of the page stand wherever its stamps are as new as those here. */
+  readonly restores?: boolean;
 }
 
 export async function applyPage(library: LocalLibrary, received: ReceivedPage): Promise<AppliedBatch> {
   const { deps } = library;
   const startedMs = deps.clock.monotonicMs();
   const backfill = received.phase === "backfill";
+  const ties = received.restores ? "all" : backfill ? "unstamped" : "none";
   const { records, foreign } = await library.decode(received.page);
   const plain = new PlainLookup(deps.reader);
   const { lookup, withheld, batchId } = await resolve(library, received, records, plain);
@@ -54,7 +57,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       const sliceStart = deps.clock.monotonicMs();
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db);
       const news = backfill ? slice : withoutKnown(slice, ownEntries(tx));
-      const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, withheld });
+      const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, ties, withheld });
       if (first && foreign.length > 0)
         applyForeign({
           tx,

@@ -27,7 +27,7 @@ export function applyForeign({
     const logged = loadLogged(db, model, [record]).get(record);
     const parked = loadParked(db, model, [record]).get(record);
     const local = stateOf(logged, parked !== undefined && parked.kind !== "dead");
-    const join = joinStates({ local, incoming: state, order: members.order, unstampedWins: backfill });
+    const join = joinStates({ local, incoming: state, order: members.order, ties: backfill ? "unstamped" : "none" });
     if (!isLiving(join.state) && join.state.death.hlc === 0) continue;
     const kept = new Map(parked?.values ?? []);
     // How an unknown model is owned can't be known: where a whole-row stamp came, it speaks for every column.

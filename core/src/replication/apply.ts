@@ -12,7 +12,7 @@ import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import type { IncomingRecord } from "./incoming.js";
 import { keepAside } from "./keep-aside.js";
-import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, type Ties, UNSTAMPED } from "./record-state.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
 import { writeRows } from "./write-rows.js";
@@ -43,6 +43,8 @@ export interface ApplyOptions {
    * backfill is complete.
    */
   readonly backfill: boolean;
+  /** Whose value stands where stamps are equal. */
+  readonly ties: Ties;
   /** Records that a transform has named, by model number and identity. */
   readonly withheld?: (record: IncomingRecord) => WorkingRecord["withheld"];
 }
@@ -65,7 +67,7 @@ export class Applier {
 
   /** Merges what came from a peer. */
   apply(options: ApplyOptions): ApplyResult {
-    const { tx, records, backfill } = options;
+    const { tx, records, backfill, ties } = options;
     return this.#guarded(tx, () => {
       const set = new WorkingSet();
       const counts = new Counts();
@@ -79,7 +81,7 @@ export class Applier {
         group.forEach((incoming, index) => {
           const known = set.get(model.number, incoming.record);
           const working = known ?? loaded[index]!;
-          if (this.#merge(working, incoming, backfill, known !== undefined)) {
+          if (this.#merge(working, incoming, ties, known !== undefined)) {
             if (known === undefined) {
               working.withheld = options.withheld?.(incoming) ?? null;
               set.add(working);
@@ -162,13 +164,13 @@ export class Applier {
   }
 
   /** Merges one incoming record; false when it brought nothing. */
-  #merge(working: WorkingRecord, incoming: IncomingRecord, backfill: boolean, again: boolean): boolean {
+  #merge(working: WorkingRecord, incoming: IncomingRecord, ties: Ties, again: boolean): boolean {
     const local = working.state;
     const join = joinStates({
       local,
       incoming: incoming.state,
       order: this.#deps.members.order,
-      unstampedWins: backfill,
+      ties,
     });
     // An edit of a record that is neither here nor remembered is an edit of a dead record.
     if (!isLiving(join.state) && join.state.death.hlc === 0) return again;

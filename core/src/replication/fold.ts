@@ -348,6 +348,8 @@ export class Fold {
           unpark(db, model.number, record);
           removeWaiting(db, model.number, record);
         } else {
+          // The stamp of a device-owned row says of every column what it reads now, also where a reference reads NULL.
+          if (model.ownership.kind === "device" && edited.size > 0) removeWaiting(db, model.number, record);
           for (const column of edited) removeWaiting(db, model.number, record, column);
           if (parks && this.#mendParked(db, folding)) again.push({ model, record });
         }

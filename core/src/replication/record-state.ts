@@ -72,6 +72,8 @@ export function columnStamp(state: RecordState, column: number): Stamp {
   return state.columns.get(column) ?? newestBirth(state);
 }
 
+export type Ties = "none" | "unstamped" | "all";
+
 export interface Join {
   readonly state: RecordState;
   /** Whether the state differs from the local one. */
@@ -89,12 +91,13 @@ export function joinStates({
   local,
   incoming,
   order,
-  unstampedWins = false,
+  ties = "none",
 }: {
   readonly local: RecordState;
   readonly incoming: RecordState;
   readonly order: StampOrder;
-  readonly unstampedWins?: boolean;
+  /** Ties that the incoming side wins. */
+  readonly ties?: Ties;
 }): Join {
   const death = order.compare(incoming.death, local.death) > 0 ? incoming.death : local.death;
   const births = joinBirths(local.births, incoming.births, death, order);
@@ -121,7 +124,7 @@ export function joinStates({
       const ours = local.columns.get(column) ?? (local.births.length > 0 ? newestBirth(local) : undefined);
       if (ours === undefined) return true;
       const difference = order.compare(theirs, ours);
-      return difference > 0 || (difference === 0 && theirs.hlc === 0 && unstampedWins);
+      return difference > 0 || (difference === 0 && (ties === "all" || (ties === "unstamped" && theirs.hlc === 0)));
     },
   };
 }

@@ -4,7 +4,7 @@ import { applyPage } from "./apply-batch.js";
 import { checkWireRecords } from "./decode-records.js";
 import type { LocalLibrary } from "./local-library.js";
 import type { MessageOf } from "./messages.js";
-import { UNKNOWN } from "./record-state.js";
+import { columnStamp, type RecordState, type Stamp, UNKNOWN } from "./record-state.js";
 import { PlainLookup } from "./target-lookup.js";
 
 /**
@@ -19,7 +19,8 @@ export async function restoreRecords(
   peer: string,
   fetch: (model: string, records: readonly string[]) => Promise<MessageOf<"fetched">>,
 ): Promise<void> {
-  const { connection, registry } = library.deps;
+  const { connection, registry, members } = library.deps;
+  const { order } = members;
   for (const model of registry.models) {
     const damaged = prepared(connection, "SELECT record FROM tidemark_restore WHERE model = ? ORDER BY record")
       .pluck()
@@ -29,19 +30,18 @@ export async function restoreRecords(
       const answer = await fetch(model.name, records);
       const page = checkWireRecords(answer.records);
       const asked = new Set(records);
-      const served = page.groups
-        .filter((group) => group.m === model.name)
-        .flatMap((group) => group.r.map(([record]) => record))
-        .filter((record) => asked.has(record));
+      const decoded = await library.decode(page);
+      const served = decoded.records.filter((record) => record.model === model && asked.has(record.record));
       const absent = answer.absent.filter((record) => asked.has(record));
       await applyPage(library, {
         peer,
         phase: "backfill",
         page,
         vectorMoves: false,
+        restores: true,
         finish: (tx) => {
+          const logged = loadLogged(tx.db, model.number, records);
           // Of a record that nobody knows any more nothing is left to restore.
-          const logged = loadLogged(tx.db, model.number, absent);
           const gone = absent.filter((record) => stateOf(logged.get(record), false) === UNKNOWN);
           if (gone.length > 0) {
             library.deps.applier.reconsider({
@@ -50,10 +50,19 @@ export async function restoreRecords(
               lookup: new PlainLookup(library.deps.reader),
             });
           }
+          // A peer that is behind could not tell; another one will.
+          const told = served.filter(({ record, state }) => {
+            const newest = newestOf(state);
+            return order.compare(newestOf(stateOf(logged.get(record), true)), newest) <= 0;
+          });
           const forget = prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?");
-          for (const record of [...served, ...gone]) forget.run(model.number, record);
+          for (const record of [...told.map((it) => it.record), ...gone]) forget.run(model.number, record);
         },
       });
     }
   }
+}
+
+function newestOf(state: RecordState): Stamp {
+  return columnStamp(state, 0).hlc === 0 ? state.death : columnStamp(state, 0);
 }
