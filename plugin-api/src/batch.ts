@@ -50,6 +50,7 @@ export interface ApplyBatch {
   readonly rejected: readonly OperationOutcome[];
 }
 
+/** What a transform says of one operation that is not to be applied now. */
 export interface OperationOutcome {
   /** The operation's id. */
   readonly id: number;

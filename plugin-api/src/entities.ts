@@ -27,6 +27,7 @@ export interface ReferenceDeclaration {
   readonly to: EntityTarget;
 }
 
+/** What is said of an entity to have it synced. */
 export interface EntityOptions {
   readonly ownership: Ownership;
   /**

@@ -28,6 +28,7 @@ export class TidemarkError extends Error {
   }
 }
 
+/** What a {@link TidemarkError} is made of. */
 export interface TidemarkErrorArguments {
   readonly code: string;
   readonly what: string;

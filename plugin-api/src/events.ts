@@ -2,7 +2,9 @@ import type { AppliedBatch, ReplicationPhase } from "./batch.js";
 import type { Subscription } from "./disposable.js";
 import type { CatchUpDecision, HookName, PoolAdvice, PoolPressure } from "./hooks.js";
 
+/** Where a kernel stands in its life, which it goes through once. */
 export type KernelState = "created" | "starting" | "running" | "paused" | "stopping" | "stopped" | "failed";
+/** Where a plugin stands in a kernel. */
 export type PluginState = "registered" | "disabled" | "active" | "failed" | "stopped";
 /** State of replication with one peer; stored, so that a restart is incremental. */
 export type PeerState = "uninitialized" | "backfilling" | "catching-up" | "ready" | "paused";

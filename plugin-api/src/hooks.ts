@@ -5,6 +5,7 @@ import type { TidemarkError } from "./errors.js";
 /** Position among the handlers of a hook; within one position, activation order. */
 export type HookOrder = "pre" | "normal" | "post";
 
+/** How a handler is called. */
 export interface TapOptions {
   /** Default `normal`. */
   readonly order?: HookOrder;
@@ -63,6 +64,7 @@ export interface CatchUpFailure {
   readonly retryable: boolean;
 }
 
+/** What is to be done about a failed catch-up. `delayMs` is the time until the next try, in milliseconds. */
 export type CatchUpDecision =
   | { readonly action: "retry"; readonly delayMs: number }
   | { readonly action: "full-backfill"; readonly delayMs: number }
@@ -102,4 +104,5 @@ export interface Hooks {
   readonly onPoolPressure: CollectHook<PoolPressure, PoolAdvice>;
 }
 
+/** The name of a hook. */
 export type HookName = keyof Hooks;

@@ -1,6 +1,7 @@
 /** Dimensions of a measurement. Keep their values few: every distinct set is a series. */
 export type MetricAttributes = Readonly<Record<string, string | number | boolean>>;
 
+/** What an instrument measures. */
 export interface InstrumentOptions {
   /** The unit in UCUM, as OpenTelemetry wants it: `s`, `By`, `{row}`. */
   readonly unit: string;

@@ -23,6 +23,7 @@ export interface TransportConnection {
   open(receiver: ConnectionReceiver): void;
 }
 
+/** What the kernel hands to a connection to be called back with. */
 export interface ConnectionReceiver {
   /** A frame; no larger than the host's `maxFrameBytes`: a larger one closes the connection before it is assembled. */
   onFrame(frame: Uint8Array): void;
@@ -32,6 +33,7 @@ export interface ConnectionReceiver {
   onClose(reason: CloseReason): void;
 }
 
+/** How a connection ended, and why, for people. */
 export interface CloseReason {
   readonly code: "closed-here" | "closed-there" | "lost" | "frame-too-large";
   readonly reason: string;
@@ -63,6 +65,7 @@ export interface Transport {
   stop(): Promise<void>;
 }
 
+/** Takes transports; only possible during `activate`. */
 export interface Transports {
   register(transport: Transport): Subscription;
 }

@@ -90,6 +90,7 @@ export interface SyncStatus {
   readonly syncTableBytes: number;
 }
 
+/** Where synchronization with one other member stands. */
 export interface PeerStatus {
   /** The peer's origin id. */
   readonly peer: string;
@@ -103,6 +104,7 @@ export interface PeerStatus {
   readonly nextAttemptAt: number | null;
 }
 
+/** Which entries of the journal are wanted; all of them if nothing is said. */
 export interface JournalQuery {
   readonly kind?: string;
   readonly model?: string;

@@ -3,6 +3,7 @@
 import type { KernelState } from "@tidemark/plugin-api";
 import type { PluginReport } from "./plugin-host.js";
 
+/** A kernel and its plugins, as they are at one moment. */
 export interface TidemarkReport {
   /** Of `@tidemark/core`. */
   readonly version: string;

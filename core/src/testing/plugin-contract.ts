@@ -20,6 +20,7 @@ import { RecordingLogger } from "./recording-logger.js";
 import { SeededRandom } from "./seeded-random.js";
 import { TimerLedger } from "./timer-ledger.js";
 
+/** What the suite is to test, and in which test framework. */
 export interface PluginContractOptions {
   readonly plugin: AnyPlugin;
   /** The plugin's own settings. Default: none, so that its defaults apply. */

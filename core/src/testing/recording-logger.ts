@@ -2,6 +2,7 @@
 
 import type { LogFields, Logger } from "@tidemark/plugin-api";
 
+/** One line that was logged. */
 export interface LogLine {
   readonly level: "debug" | "info" | "warn" | "error";
   readonly message: string;

@@ -49,10 +49,12 @@ export interface TestKernelOptions {
   readonly dataSourceOptions?: Partial<DataSourceOptions>;
 }
 
+/** An event with its name. */
 export type RecordedEvent = {
   [Name in keyof KernelEvents]: { readonly name: Name; readonly event: KernelEvents[Name] };
 }[keyof KernelEvents];
 
+/** A kernel, its database, and what it has told so far. */
 export interface TestKernel {
   readonly tidemark: Tidemark;
   readonly dataSource: DataSource;

@@ -16,6 +16,7 @@ export interface TransportContractSetup {
   readonly clock: ManualClock;
 }
 
+/** What the suite is to test, and in which test framework. */
 export interface TransportContractOptions {
   /** The transport's name, for the report. */
   readonly name: string;

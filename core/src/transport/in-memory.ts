@@ -8,6 +8,7 @@ import { transportErrors } from "./errors.js";
 import { InMemoryConnection } from "./in-memory-connection.js";
 import { type Latency, Link, type LinkState } from "./in-memory-link.js";
 
+/** What a network takes its delays and its chance from. */
 export interface InMemoryNetworkOptions {
   readonly clock: Clock;
   /** Draws latencies that are given as a range. */
