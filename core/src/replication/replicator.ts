@@ -290,20 +290,30 @@ export class Replicator implements TransportHost, SessionObserver {
     for (const other of this.sessions) if (!other.closed) other.tellReady();
   }
 
+  /** Asks one peer after the other until nothing is damaged any more: the first may be behind this device itself. */
   #restore(): void {
     if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
-    const session = this.sessions.find(
-      (candidate) => candidate.peerReady && !candidate.closed && candidate.peer !== null,
-    );
-    if (session === undefined) return;
+    const sessions = this.sessions.filter(({ peerReady, closed, peer }) => peerReady && !closed && peer !== null);
+    if (sessions.length === 0) return;
     this.#restoring = true;
-    session
-      .restore()
-      .catch((error: unknown) => session.fail(error))
+    this.#restoreFrom(sessions)
+      .catch((error: unknown) => this.#library.deps.logger.warn("Records could not be restored yet", { error }))
       .finally(() => {
         this.#restoring = false;
         for (const other of this.#sessions) other.wake();
       });
+  }
+
+  async #restoreFrom(sessions: readonly Session[]): Promise<void> {
+    for (const session of sessions) {
+      if (!isRestoring(this.#library.deps.connection)) return;
+      if (session.closed) continue;
+      try {
+        await session.restore();
+      } catch (error) {
+        if (!isTidemarkError(error, "TIDEMARK_PEER_NOT_READY")) session.fail(error);
+      }
+    }
   }
 
   #scheduleHeartbeat(): void {
@@ -319,6 +329,7 @@ export class Replicator implements TransportHost, SessionObserver {
    * mark, which has passed every stamp that was merged here, so a device that only listens advances too.
    */
   #beat(): void {
+    this.#restore();
     for (const session of this.#sessions) session.tellVector();
   }
 }
