@@ -15,7 +15,7 @@ import {
   removeFromOutbox,
   SUSPECT,
 } from "../storage/outbox.js";
-import { identityAt, OwnerFinder } from "../storage/owners.js";
+import { identityAt, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage/owners.js";
 import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
@@ -103,7 +103,7 @@ export class Fold {
     }
 
     const records = this.#collect(tx.db, entries);
-    const owners = new OwnerFinder(tx.db, records.deaths);
+    const owners = new OwnerFinder(tx.db, records.deaths, new PendingMoves(this.#deps.registry.models, entries));
     const ownDevice = this.#deps.members.byNumber(tx.self).deviceId;
     for (const { entry, folding } of records.changes) {
       if (!alone && this.#refuses(owners, ownDevice, folding, entry)) continue;
@@ -222,11 +222,12 @@ export class Fold {
 
   #refuses(owners: OwnerFinder, ownDevice: string, folding: Folding, entry: OutboxEntry): boolean {
     if (folding.model.ownership.kind !== "device") return false;
-    // What happens to a record that was created against the rules is part of that creation.
-    if (folding.refused === "created") return true;
-    const owner = owners.ownerOf(folding.model, entry);
+    // What happens to a record that was changed against the rules is judged by a row that is not its owner's.
+    if (folding.refused !== null) return true;
+    const owner = owners.ownerOf(folding.model, entry, folding.record);
     if (owner === null || owner === ownDevice) return false;
-    folding.refused = entry.mask === BORN && folding.logged === undefined ? "created" : (folding.refused ?? "changed");
+    folding.refused =
+      entry.mask === BORN && folding.logged === undefined && owner !== SOMEBODY_ELSE ? "created" : "changed";
     return true;
   }
 

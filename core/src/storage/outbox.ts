@@ -46,31 +46,34 @@ export function clearOutbox(db: Sqlite): void {
 }
 
 /**
- * The deaths that wait in the outbox, by the local key that the row had. They tell whose key a number was before the row
+ * The deaths that wait in the outbox, by the local key that the row had and by its identity, which others refer to where
+ * it is the key. They tell whose key a number was before the row
  * went, and where its owner path led. Valid for one transaction; read once per model.
  */
 export class PendingDeaths {
   readonly #db: Sqlite;
-  readonly #models = new Map<number, Map<number, OutboxEntry[]>>();
+  readonly #models = new Map<number, Map<number | string, OutboxEntry[]>>();
 
   constructor(db: Sqlite) {
     this.#db = db;
   }
 
-  /** The first death behind `after` of the record that had this key. */
-  find(model: number, key: number, after: number): OutboxEntry | undefined {
+  /** The first death behind `after` of the record that had this key or identity. */
+  find(model: number, key: number | string, after: number): OutboxEntry | undefined {
     let deaths = this.#models.get(model);
     if (deaths === undefined) {
       deaths = new Map();
       const entries = prepared(
         this.#db,
         `SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox
-         WHERE mask = ${DIED} AND model = ? AND key IS NOT NULL ORDER BY seq`,
+         WHERE mask = ${DIED} AND model = ? ORDER BY seq`,
       ).all(model) as OutboxEntry[];
       for (const entry of entries) {
-        const list = deaths.get(entry.key!);
-        if (list === undefined) deaths.set(entry.key!, [entry]);
-        else list.push(entry);
+        for (const name of entry.key === null ? [entry.record] : [entry.key, entry.record]) {
+          const list = deaths.get(name);
+          if (list === undefined) deaths.set(name, [entry]);
+          else list.push(entry);
+        }
       }
       this.#models.set(model, deaths);
     }

@@ -1,25 +1,35 @@
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
-import type { OutboxEntry, PendingDeaths } from "./outbox.js";
+import { BORN, type OutboxEntry, type PendingDeaths } from "./outbox.js";
 import { quote } from "./row-writer.js";
 import { prepared } from "./statements.js";
 
 /**
- * Finds the device that owns a record, by following the owner path from the first reference on it. A target on the way
- * that has been deleted by a change that is still in the outbox is found there, as it was.
+ * Finds the device that owned a record when an outbox entry was written, by following the owner path from the first
+ * reference on it. What later changes have made of a target on the way is undone: they are still in the outbox, with the
+ * reference as it was before.
  */
 export class OwnerFinder {
   readonly #db: Sqlite;
   readonly #deaths: PendingDeaths;
+  readonly #moves: PendingMoves;
+  readonly #restoring: boolean;
   readonly #found = new Map<string, string | null>();
 
-  constructor(db: Sqlite, deaths: PendingDeaths) {
+  constructor(db: Sqlite, deaths: PendingDeaths, moves: PendingMoves) {
     this.#db = db;
     this.#deaths = deaths;
+    this.#moves = moves;
+    this.#restoring = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_restore)").pluck().get() === 1;
   }
 
-  /** The owner's device id; null when the path leads nowhere (a NULL on the way), so that nobody owns the record. */
-  ownerOf(model: SyncModel, entry: OutboxEntry): string | null {
+  /**
+   * The owner's device id; null when the path leads nowhere (a NULL on the way), so that nobody owns the record;
+   * {@link SOMEBODY_ELSE} where it can't be told whose it is, only that it is not this device's.
+   */
+  ownerOf(model: SyncModel, entry: OutboxEntry, record: string): string | null {
+    // Its row is not what its owner says, and only a record of somebody else ever has to be restored.
+    if (this.#isDamaged(model, record)) return SOMEBODY_ELSE;
     if (model.isDevice) return entry.record;
     if (model.ownership.kind !== "device") return null;
     return this.#follow(model.ownership.path, 0, entry.hop, entry.seq);
@@ -28,24 +38,73 @@ export class OwnerFinder {
   #follow(path: readonly SyncColumn[], step: number, value: number | string | null, after: number): string | null {
     if (value === null) return null;
     const { target, targetColumn, byIdentity } = path[step]!.reference!;
-    const cacheKey = `${step} ${target.number} ${typeof value} ${value}`;
-    const known = this.#found.get(cacheKey);
-    if (known !== undefined) return known;
     const last = step === path.length - 1;
-    const wanted = last ? identityColumn(target) : quote(path[step + 1]!.column);
+    if (last && byIdentity) return String(value);
+    const cacheKey = `${step} ${target.number} ${typeof value} ${value}`;
+    // With moves in the outbox the answer depends on the time that is asked about.
+    const known = this.#moves.isEmpty ? this.#found.get(cacheKey) : undefined;
+    if (known !== undefined) return known;
+    const identity = identityColumn(target);
     const row = prepared(
       this.#db,
-      `SELECT ${wanted} AS next FROM ${quote(target.table)} WHERE ${quote(targetColumn)} = ?`,
-    ).get(typeof value === "number" ? BigInt(value) : value) as { next: number | string | null } | undefined;
+      `SELECT ${identity} AS record, ${last ? "NULL" : quote(path[step + 1]!.column)} AS next
+       FROM ${quote(target.table)} WHERE ${quote(targetColumn)} = ?`,
+    ).get(typeof value === "number" ? BigInt(value) : value) as
+      | { record: string; next: number | string | null }
+      | undefined;
     let owner: string | null;
-    if (row !== undefined) owner = last ? String(row.next) : this.#follow(path, step + 1, row.next, after);
+    if (row === undefined) {
+      const death = this.#deaths.find(target.number, value, after);
+      owner = death === undefined ? null : last ? death.record : this.#follow(path, step + 1, death.hop, after);
+    } else if (last) owner = row.record;
+    else if (this.#isDamaged(target, row.record)) owner = SOMEBODY_ELSE;
     else {
-      const death =
-        byIdentity || typeof value === "string" ? undefined : this.#deaths.find(target.number, value, after);
-      owner = death === undefined ? null : last ? death.record : this.#follow(path, step + 1, death.hop, death.seq);
+      const move = this.#moves.find(target.number, row.record, after);
+      owner = this.#follow(path, step + 1, move === undefined ? row.next : move.hop, after);
     }
     this.#found.set(cacheKey, owner);
     return owner;
+  }
+
+  #isDamaged(model: SyncModel, record: string): boolean {
+    if (!this.#restoring) return false;
+    const found = prepared(this.#db, "SELECT 1 FROM tidemark_restore WHERE model = ? AND record = ?");
+    return found.get(model.number, record) !== undefined;
+  }
+}
+
+/** In place of a device id: whoever it is, it is not this device. No device id is empty. */
+export const SOMEBODY_ELSE = "";
+
+/**
+ * Changes of records that others are owned through, with the reference to the owner as it was before each of them. Of
+ * one page of the outbox: a move that comes later than the page has not been seen yet.
+ */
+export class PendingMoves {
+  readonly #moves = new Map<string, OutboxEntry[]>();
+
+  constructor(models: readonly SyncModel[], entries: readonly OutboxEntry[]) {
+    const onTheWay = new Set<number>();
+    for (const { ownership } of models) {
+      if (ownership.kind !== "device") continue;
+      for (const column of ownership.path.slice(0, -1)) onTheWay.add(column.reference!.target.number);
+    }
+    for (const entry of entries) {
+      if (entry.mask === BORN || !onTheWay.has(entry.model)) continue;
+      const key = `${entry.model} ${entry.record}`;
+      const list = this.#moves.get(key);
+      if (list === undefined) this.#moves.set(key, [entry]);
+      else list.push(entry);
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.#moves.size === 0;
+  }
+
+  /** The first change behind `after` of a record. */
+  find(model: number, record: string, after: number): OutboxEntry | undefined {
+    return this.#moves.get(`${model} ${record}`)?.find((entry) => entry.seq > after);
   }
 }
 

@@ -1,0 +1,199 @@
+import { Column, Entity, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, describe, expect, it } from "vitest";
+import type { TestKernel } from "../testing/test-kernel.js";
+import { expectSameTable, inOtherProcess, TestLibrary } from "./library.test-support.js";
+
+@Entity()
+class Machine {
+  @PrimaryColumn({ type: "varchar" }) uuid!: string;
+  @Column({ type: "varchar" }) name!: string;
+}
+
+@Entity()
+class Disk {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) label!: string;
+  @ManyToOne(() => Machine, { nullable: false, onDelete: "CASCADE" }) machine!: Machine;
+}
+
+@Entity()
+class Item {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) name!: string;
+  @Column({ type: "blob", nullable: true }) thumb!: Buffer | null;
+  @ManyToOne(() => Disk, { nullable: false, onDelete: "CASCADE" }) disk!: Disk;
+  @ManyToOne(() => Item, { nullable: true, onDelete: "CASCADE" }) parent!: Item | null;
+}
+
+let library: TestLibrary;
+afterEach(() => library.dispose());
+
+async function owners(): Promise<{ a: TestKernel; b: TestKernel }> {
+  library = new TestLibrary({
+    entities: [Machine, Disk, Item],
+    declarations: [
+      { entity: Machine, isDevice: true, ownership: { kind: "device", owner: "" } },
+      { entity: Disk, ownership: { kind: "device", owner: "machine" } },
+      { entity: Item, ownership: { kind: "device", owner: "disk.machine" } },
+    ],
+  });
+  const { a, b } = await library.pair();
+  for (const [kernel, name] of [
+    [a, "a"],
+    [b, "b"],
+  ] as const) {
+    const machine = await kernel.dataSource.getRepository(Machine).save({ uuid: name, name: `machine ${name}` });
+    const disk = await kernel.dataSource.getRepository(Disk).save({ uuid: `disk-${name}`, label: name, machine });
+    const root = await kernel.dataSource
+      .getRepository(Item)
+      .save({ uuid: `root-${name}`, name: "root", thumb: Buffer.from([0, 1]), disk, parent: null });
+    await kernel.dataSource.getRepository(Item).save({ uuid: `child-${name}`, name: "child", disk, parent: root });
+  }
+  await library.settle(a, b);
+  return { a, b };
+}
+
+async function tables(kernel: TestKernel): Promise<unknown> {
+  const { dataSource } = kernel;
+  return {
+    machines: await dataSource.getRepository(Machine).find({ order: { uuid: "ASC" } }),
+    disks: (await dataSource.getRepository(Disk).find({ relations: { machine: true }, order: { uuid: "ASC" } })).map(
+      ({ uuid, label, machine }) => ({ uuid, label, machine: machine.uuid }),
+    ),
+    items: (
+      await dataSource.getRepository(Item).find({ relations: { disk: true, parent: true }, order: { uuid: "ASC" } })
+    ).map(({ uuid, name, thumb, disk, parent }) => ({ uuid, name, thumb, disk: disk.uuid, parent: parent?.uuid })),
+  };
+}
+
+async function expectTakenBack(kernel: TestKernel, record: string): Promise<void> {
+  expect(kernel.recordedOf("changeRefused").map((event) => event.record)).toContain(record);
+  const journal = await kernel.tidemark.journal({ kind: "refused-change" });
+  expect(journal.map((entry) => entry.record)).toContain(record);
+}
+
+describe("a record that another device owns", () => {
+  it("may be changed by its owner at any time", async () => {
+    const { a, b } = await owners();
+    await b.dataSource.getRepository(Item).update({ uuid: "root-b" }, { name: "renamed" });
+    await b.dataSource.getRepository(Item).delete({ uuid: "child-b" });
+    await library.settle(a, b);
+    expect(await tables(a)).toEqual(await tables(b));
+    expect(await a.dataSource.getRepository(Item).findOneByOrFail({ uuid: "root-b" })).toMatchObject({
+      name: "renamed",
+    });
+    expectSameTable([a, b], "item", { local: ["id", "diskId", "parentId"] });
+    expect([...a.recordedOf("changeRefused"), ...b.recordedOf("changeRefused")]).toEqual([]);
+  });
+
+  it("is put back after an edit", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await b.dataSource.getRepository(Item).update({ uuid: "root-a" }, { name: "mine now", thumb: null });
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+    await expectTakenBack(b, "root-a");
+    const [entry] = await b.tidemark.journal({ kind: "refused-change" });
+    expect(entry!.values).toMatchObject({ name: "mine now", thumb: null });
+  });
+
+  it("is put back after a deletion, with all that SQLite deleted along with it", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await b.dataSource.getRepository(Item).delete({ uuid: "root-a" });
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+    await expectTakenBack(b, "root-a");
+    await expectTakenBack(b, "child-a");
+  });
+
+  it("is put back after its whole machine was deleted", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await b.dataSource.getRepository(Machine).delete({ uuid: "a" });
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+  });
+
+  it("does not come into being here", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    const disk = await b.dataSource.getRepository(Disk).findOneByOrFail({ uuid: "disk-a" });
+    const intruder = await b.dataSource.getRepository(Item).save({ uuid: "intruder", name: "x", disk, parent: null });
+    await b.dataSource.getRepository(Item).save({ uuid: "intruder2", name: "y", disk, parent: intruder });
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+    await expectTakenBack(b, "intruder");
+  });
+
+  it("can't be taken over, nor given away by somebody else", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await b.dataSource.query(
+      `UPDATE item SET "diskId" = (SELECT id FROM disk WHERE uuid = 'disk-b') WHERE uuid = 'child-a'`,
+    );
+    await b.dataSource.getRepository(Disk).update({ uuid: "disk-a" }, { machine: { uuid: "b" } as Machine });
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+    await expectTakenBack(b, "child-a");
+    await expectTakenBack(b, "disk-a");
+  });
+
+  it("stays the owner's while it waits to be put back, whatever is done to it meanwhile", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await a.tidemark.pause();
+    const items = b.dataSource.getRepository(Item);
+    await b.dataSource.query(
+      `UPDATE item SET "diskId" = (SELECT id FROM disk WHERE uuid = 'disk-b') WHERE uuid = 'child-a'`,
+    );
+    await b.dataSource.getRepository(Disk).update({ uuid: "disk-a" }, { machine: { uuid: "b" } as Machine });
+    await library.clock.advance(1_000);
+    // By the rows as they are now, all of this would be b's.
+    await items.update({ uuid: "child-a" }, { name: "stolen" });
+    await items.update({ uuid: "root-a" }, { name: "stolen, too" });
+    const disk = await b.dataSource.getRepository(Disk).findOneByOrFail({ uuid: "disk-a" });
+    await items.save({ uuid: "intruder", name: "x", disk, parent: null });
+    await library.clock.advance(1_000);
+    await items.delete({ uuid: "child-a" });
+    await library.clock.advance(1_000);
+    const own = await b.dataSource.getRepository(Disk).findOneByOrFail({ uuid: "disk-b" });
+    await items.save({ uuid: "child-a", name: "anew", disk: own, parent: null });
+    await library.clock.advance(1_000);
+    await a.tidemark.resume();
+    await library.settle(a, b);
+    expect(await tables(b)).toEqual(before);
+    expect(await tables(a)).toEqual(before);
+  });
+
+  it("is put back after another process changed it while the kernel was stopped and the owner away", async () => {
+    const { a, b } = await owners();
+    const before = await tables(a);
+    await b.tidemark.stop();
+    await a.tidemark.pause();
+    await inOtherProcess(
+      b.database,
+      "PRAGMA foreign_keys = ON",
+      "UPDATE item SET name = 'x'",
+      "DELETE FROM disk WHERE uuid = 'disk-a'",
+    );
+    const again = await library.restart("b", b, { dial: ["a"] });
+    await library.clock.advance(2_000);
+    await a.tidemark.resume();
+    await library.settle(a, again);
+    const after = (await tables(a)) as { items: { uuid: string; name: string }[] };
+    expect(await tables(again)).toEqual(after);
+    // b's own record was b's to change.
+    expect(after).toEqual({
+      ...(before as object),
+      items: (before as typeof after).items.map((item) => (item.uuid.endsWith("-b") ? { ...item, name: "x" } : item)),
+    });
+  });
+});
