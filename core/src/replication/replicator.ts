@@ -190,6 +190,10 @@ export class Replicator implements TransportHost, SessionObserver {
     return { retryMs: delayMs };
   }
 
+  merged(session: Session): void {
+    for (const other of this.#sessions) if (other !== session) other.wake();
+  }
+
   ended(session: Session, reason: string): void {
     this.#sessions.delete(session);
     if (session.peerDevice === null) return;

@@ -43,6 +43,8 @@ export interface SessionObserver {
   /** The session has failed; what is done about it. */
   failed(session: Session, error: TidemarkError): Promise<{ readonly retryMs: number | null }>;
   ended(session: Session, reason: string): void;
+  /** Records of the peer have been merged, and are news for the others. */
+  merged(session: Session): void;
 }
 
 interface PendingRequest {
@@ -492,7 +494,12 @@ export class Session {
         if (this.#closed) return;
         const { ended, joined } = await catchUp.apply(message);
         this.#queuedBytes -= bytes;
+        if (message.records.groups.length > 0) this.#options.observer.merged(this);
         if (this.#closed) return;
+        // What the peer has need not be sent back to it.
+        if (message.end !== null) {
+          this.#stream?.acknowledged(fromWireVector(message.end.vector, this.#library.deps.members));
+        }
         this.#send({ t: "applied", n: message.n });
         if (ended && this.#state !== "ready") await this.#setState("ready");
         for (const member of joined) {

@@ -1,0 +1,150 @@
+import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, expect, it } from "vitest";
+import { expectSameTable, type Models, query, shared, stored, TestLibrary } from "./library.test-support.js";
+
+// Devices of one library whose application is of different versions: names differ, columns and models are missing.
+
+const libraries: TestLibrary[] = [];
+afterEach(async () => {
+  for (const library of libraries.splice(0)) await library.dispose();
+});
+
+function newLibrary(models: Models): TestLibrary {
+  const library = new TestLibrary(models);
+  libraries.push(library);
+  return library;
+}
+
+@Entity({ name: "song" })
+class Song {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) title!: string;
+  @Column({ type: "integer", nullable: true }) rating!: number | null;
+  @Column({ type: "varchar", nullable: true }) cachePath!: string | null;
+}
+
+/** The same model elsewhere: the class, the table, a column and a property have other names. */
+@Entity({ name: "tracks" })
+class Track {
+  @PrimaryGeneratedColumn({ name: "track_id" }) key!: number;
+  @Column({ type: "varchar", unique: true, name: "track_uuid" }) uuid!: string;
+  @Column({ type: "varchar" }) name!: string;
+  @Column({ type: "integer", nullable: true, name: "stars" }) rating!: number | null;
+}
+
+it("lets a table, columns and properties have other names on another device", async () => {
+  const library = newLibrary({ entities: [Song], declarations: shared({ entity: Song, exclude: ["cachePath"] }) });
+  const a = await library.device("a");
+  await a.dataSource.getRepository(Song).save({ uuid: "s1", title: "One", rating: 3, cachePath: "/a/1" });
+  const b = await library.device("b", {
+    dial: ["a"],
+    entities: [Track],
+    declarations: shared({ entity: Track, name: "Song", wireNames: { name: "title" } }),
+  });
+  await library.settle(a, b);
+  await b.dataSource.getRepository(Track).update({ uuid: "s1" }, { name: "First" });
+  await b.dataSource.getRepository(Track).save({ uuid: "s2", name: "Two", rating: 5 });
+  await a.dataSource.getRepository(Song).update({ uuid: "s1" }, { rating: 4 });
+  await library.settle(a, b);
+  expect(query(b.database, "SELECT track_uuid, name, stars FROM tracks ORDER BY 1")).toEqual([
+    { track_uuid: "s1", name: "First", stars: 4 },
+    { track_uuid: "s2", name: "Two", stars: 5 },
+  ]);
+  expect(query(a.database, 'SELECT uuid, title, rating, "cachePath" FROM song ORDER BY 1')).toEqual([
+    { uuid: "s1", title: "First", rating: 4, cachePath: "/a/1" },
+    { uuid: "s2", title: "Two", rating: 5, cachePath: null },
+  ]);
+});
+
+it("keeps an excluded column to each device, through creation, edits and new lives elsewhere", async () => {
+  const library = newLibrary({ entities: [Song], declarations: shared({ entity: Song, exclude: ["cachePath"] }) });
+  const { a, b } = await library.pair();
+  await a.dataSource.getRepository(Song).save({ uuid: "s", title: "One", rating: null, cachePath: "/a" });
+  await library.settle(a, b);
+  await b.dataSource.getRepository(Song).update({ uuid: "s" }, { cachePath: "/b" });
+  await a.dataSource.getRepository(Song).update({ uuid: "s" }, { title: "Uno", cachePath: "/a2" });
+  await library.settle(a, b);
+  expect(query(a.database, 'SELECT title, "cachePath" FROM song')).toEqual([{ title: "Uno", cachePath: "/a2" }]);
+  expect(query(b.database, 'SELECT title, "cachePath" FROM song')).toEqual([{ title: "Uno", cachePath: "/b" }]);
+});
+
+@Entity({ name: "album" })
+class NewAlbum {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) title!: string;
+  @Column({ type: "blob", nullable: true }) cover!: Buffer | null;
+  @ManyToOne(() => Studio, { nullable: true, onDelete: "SET NULL" }) studio!: Studio | null;
+}
+
+@Entity({ name: "studio" })
+class Studio {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) city!: string;
+}
+
+@Entity({ name: "album" })
+class OldAlbum {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) title!: string;
+}
+
+const NEW: Models = {
+  entities: [NewAlbum, Studio],
+  declarations: shared({ entity: NewAlbum, name: "Album" }, Studio),
+};
+const OLD: Models = { entities: [OldAlbum], declarations: shared({ entity: OldAlbum, name: "Album" }) };
+
+it("passes columns and models through a device that is too old for them, and shows them there after an upgrade", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  const albums = a.dataSource.getRepository(NewAlbum);
+  const studios = a.dataSource.getRepository(Studio);
+  const studio = await studios.save({ uuid: "st1", city: "Ulm" });
+  const cover = Buffer.from([1, 0, 255]);
+  await albums.save({ uuid: "al1", title: "One", cover, studio });
+  let b = await library.device("b", { dial: ["a"], ...OLD });
+  await library.settle(b);
+  // c only ever talks to b.
+  const c = await library.device("c", { dial: ["b"] });
+  await library.settle(a, c);
+  const relations = { studio: true };
+  const there = c.dataSource.getRepository(NewAlbum);
+  expect(await there.find({ relations })).toMatchObject([{ uuid: "al1", cover, studio: { uuid: "st1", city: "Ulm" } }]);
+
+  // Live, through b in both directions: creations, edits, a move of a reference, deletions.
+  const second = await studios.save({ uuid: "st2", city: "Bonn" });
+  await albums.save({ uuid: "al2", title: "Two", cover: null, studio: second });
+  await there.update({ uuid: "al1" }, { cover: Buffer.from("new") });
+  await b.dataSource.getRepository(OldAlbum).update({ uuid: "al1" }, { title: "Uno" });
+  await library.settle(a, c);
+  expect(await albums.find({ relations, order: { uuid: "ASC" } })).toMatchObject([
+    { uuid: "al1", title: "Uno", cover: Buffer.from("new"), studio: { uuid: "st1" } },
+    { uuid: "al2", title: "Two", cover: null, studio: { uuid: "st2" } },
+  ]);
+  expectSameTable([a, c], "album", { local: ["id", "studioId"] });
+  await c.dataSource.getRepository(Studio).update({ uuid: "st2" }, { city: "Köln" });
+  await c.dataSource.query(`UPDATE album SET "studioId" = (SELECT id FROM studio WHERE uuid = 'st2')`);
+  await c.dataSource.getRepository(Studio).delete({ uuid: "st1" });
+  await library.settle(a, c);
+  expect(await studios.find()).toMatchObject([{ uuid: "st2", city: "Köln" }]);
+  expect((await albums.find({ relations })).map(({ studio }) => studio?.uuid)).toEqual(["st2", "st2"]);
+  expect(stored(b.database, "album").size).toBe(2);
+
+  // b is upgraded.
+  b = await library.restart("b", b, { dial: ["a"], ...NEW });
+  await library.settle(a, b, c);
+  expect(await b.dataSource.getRepository(NewAlbum).find({ relations, order: { uuid: "ASC" } })).toMatchObject([
+    { uuid: "al1", title: "Uno", cover: Buffer.from("new"), studio: { uuid: "st2", city: "Köln" } },
+    { uuid: "al2", title: "Two", cover: null, studio: { uuid: "st2" } },
+  ]);
+  expectSameTable([a, b, c], "studio");
+  expectSameTable([a, b, c], "album", { local: ["id", "studioId"] });
+  // And takes part like any other.
+  await b.dataSource.getRepository(Studio).update({ uuid: "st2" }, { city: "Trier" });
+  await library.settle(a, b, c);
+  expect(await studios.find()).toMatchObject([{ uuid: "st2", city: "Trier" }]);
+});
