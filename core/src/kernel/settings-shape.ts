@@ -1,6 +1,7 @@
 // What the settings of the kernel must look like, with every default. Plugins' own settings are only passed through here.
 
 import { z } from "zod";
+import { isIdentity } from "../registry/identity-form.js";
 
 const MIB = 1_048_576;
 const milliseconds = z.number().min(1).max(2_147_483_647);
@@ -23,12 +24,15 @@ export const pluginsShape = z.record(z.string(), pluginSettingShape);
 
 export const settingsShape = z.strictObject({
   library: z.strictObject({
-    id: z.string().min(1),
+    id: z.string().min(1).max(512),
     // Code points, as the authenticator counts them.
     secret: z.string().refine((secret) => [...secret].length >= 16, "Too short: expected at least 16 characters"),
     role: z.enum(["found", "join"]),
   }),
-  device: z.strictObject({ id: z.string().min(1), name: z.string().min(1) }),
+  device: z.strictObject({
+    id: z.string().refine(isIdentity, "Expected 1 to 512 characters, none of them white space"),
+    name: z.string().min(1).max(512),
+  }),
   plugins: pluginsShape.default({}),
   overlayFile: z.string().min(1).optional(),
   pool: z.strictObject({ size: POOL_SIZE.default(30), acquireTimeoutMs: milliseconds.default(30_000) }).prefault({}),

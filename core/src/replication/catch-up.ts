@@ -47,16 +47,15 @@ export class CatchUp {
     const records = recordCountOf(checkWireRecords(message.records));
     this.#records += records;
     let joined: readonly WireMember[] = [];
+    if (end !== null) this.#checkEnd(end);
     const finish = (tx: LogTransaction) => {
       if (end === null) return;
       joined = learnMembers(tx.db, members, end.members);
-      const unknown = Object.keys(end.vector).find((origin) => members.byOrigin(origin)?.joinHlc == null);
-      if (unknown !== undefined)
-        throw replicationErrors.malformed({ reason: `the vector names ${unknown}, which is no member` });
       const vector = fromWireVector(end.vector, members);
       const sender = members.byOrigin(this.#peer)!;
-      // What the sender knows of this device is at most what this device has told.
-      tx.receive(vector.get(tx.self!) ?? 0);
+      if ((vector.get(tx.self!) ?? 0) > tx.highWater) {
+        throw replicationErrors.malformed({ reason: "it claims changes of this device that were never made" });
+      }
       vector.delete(tx.self!);
       raiseVector(tx.db, tx.self!, vector);
       raiseVector(tx.db, sender.num, fromWireVector(end.vector, members));
@@ -89,5 +88,15 @@ export class CatchUp {
       this.#phase = "live";
     }
     return { ended: end !== null, joined };
+  }
+
+  /** Before the first record is applied: a page is taken as a whole or not at all. */
+  #checkEnd(end: NonNullable<MessageOf<"page">["end"]>): void {
+    const { members } = this.#library.deps;
+    const told = new Set(end.members.map(({ origin }) => origin));
+    for (const origin of Object.keys(end.vector)) {
+      if (told.has(origin) || members.byOrigin(origin)?.joinHlc != null) continue;
+      throw replicationErrors.malformed({ reason: `the vector names ${origin}, which is no member` });
+    }
   }
 }

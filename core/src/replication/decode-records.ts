@@ -1,7 +1,6 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import { DERIVED_IDENTITY_SEPARATOR, type SyncModel, type SyncRegistry } from "../registry/model.js";
-import type { Members } from "../storage/members.js";
 import { targetsOf } from "../storage/row-writer.js";
 import { replicationErrors } from "./errors.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
@@ -66,7 +65,7 @@ export function namesIn(page: WireRecords): WireNames {
 
 export interface DecodeDeps {
   readonly registry: SyncRegistry;
-  readonly members: Members;
+  readonly members: { byOrigin(origin: string): { readonly num: number } | undefined };
   /** Stored numbers of names that this version does not know; all names of the page have been stored. */
   readonly numbers: {
     model(name: string): number;

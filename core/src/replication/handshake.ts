@@ -5,6 +5,7 @@ import { ownVector } from "./change-page.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, toWireVector, wireMembers } from "./membership.js";
+import { checkTimes } from "./message-times.js";
 import { type Message, type MessageOf, PROTOCOL_VERSION } from "./messages.js";
 import { loadPeer, updatePeer } from "./peer-store.js";
 import { schemaFingerprints } from "./schema-fingerprint.js";
@@ -74,6 +75,8 @@ export async function authenticate(options: AuthenticateOptions): Promise<Introd
 
 async function sayHello({ library, send, next }: AuthenticateOptions): Promise<Introduction> {
   const { settings, members, fence, clock, connection, registry, events, logger } = library.deps;
+  // As of now: while this introduction lasts, the peer may well begin another one with a later token.
+  const tokens = new Map(members.all().map(({ num }) => [num, loadPeer(connection, num).token]));
   // The token is stored by both sides before data flows; a device that tells an old one has gone back in time.
   await library.write("session token", ({ db }) => db.prepare("UPDATE tidemark_state SET token = token + 1").run());
   await fence.cover();
@@ -100,8 +103,10 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     events.emit("clockDrift", { peer: hello.origin ?? hello.deviceId, driftMs, limitMs: settings.clock.maxDriftMs });
     throw replicationErrors.clockDrift({ driftMs, limitMs: settings.clock.maxDriftMs });
   }
+  checkTimes(hello, library.maxHlc);
+  const known = schemaFingerprints(registry);
   for (const [model, fingerprint] of Object.entries(hello.schema)) {
-    const here = schemaFingerprints(registry)[model];
+    const here = Object.hasOwn(known, model) ? known[model] : undefined;
     if (here !== fingerprint) {
       logger.info("A peer has another version of a model; what is unknown here is kept and relayed", {
         peer: hello.deviceId,
@@ -112,12 +117,18 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   }
   if (own !== null) refuseRegressed({ hello, ownOrigin: own.origin, ownHlc: state.hlc });
   const peer = hello.origin === null ? undefined : members.byOrigin(hello.origin);
+  if (peer !== undefined && peer.deviceId !== hello.deviceId) {
+    throw replicationErrors.malformed({ reason: `it says that it is ${peer.origin}, which is another device` });
+  }
   if (peer !== undefined && peer.joinHlc !== null) {
-    const stored = loadPeer(connection, peer.num);
-    if (hello.token < stored.token) throw replicationErrors.regressed({ device: hello.deviceId, self: false });
     const vector = fromWireVector(hello.vector, members);
+    const lost = (ownVector(connection).get(peer.num) ?? 0) > (vector.get(peer.num) ?? 0);
+    // Every introduction takes a new token, so the same one again comes from a copy.
+    if (lost || hello.token <= (tokens.get(peer.num) ?? 0)) {
+      throw replicationErrors.regressed({ device: hello.deviceId, self: false });
+    }
     await library.write(`hello of ${peer.origin}`, ({ db }) => {
-      updatePeer(db, peer.num, { token: hello.token });
+      updatePeer(db, peer.num, { token: Math.max(hello.token, loadPeer(db, peer.num).token) });
       // A vector from the authenticated channel is an acknowledgement.
       raiseVector(db, peer.num, vector);
     });

@@ -50,6 +50,18 @@ const FOLD_SLICE = 2_000;
 /** Nothing is taken that claims to be from further ahead than this. */
 const FUTURE_LIMIT_MS = 3_600_000;
 
+/** For a decoding of which nothing is used. */
+const NOBODY = { byOrigin: () => ({ num: 1 }) };
+
+function nobodysNumbers() {
+  let last = 0;
+  const next = () => {
+    last += 1;
+    return last;
+  };
+  return { model: next, column: next };
+}
+
 export class LocalLibrary {
   readonly deps: LocalLibraryDeps;
   #batches = 0;
@@ -127,6 +139,11 @@ export class LocalLibrary {
     });
   }
 
+  /** The latest time that is taken from a peer: further in the future than any clock may be off. */
+  get maxHlc(): number {
+    return fromPhysicalMs(this.deps.clock.now() + FUTURE_LIMIT_MS);
+  }
+
   /** Names, origins and values of a received page, checked; unknown names are stored first. */
   async decode(input: unknown): Promise<DecodedRecords> {
     const { connection, members, registry } = this.deps;
@@ -137,7 +154,10 @@ export class LocalLibrary {
       const model = registry.byName.get(name);
       return model === undefined || columns.some((column) => !model.columnByName.has(column));
     });
+    const { maxHlc } = this;
     if (unknownOrigins.length > 0 || unknownNames.length > 0) {
+      // Once without the names, so that a page that is refused leaves nothing of them behind.
+      decodeRecords(page, { registry, members: NOBODY, numbers: nobodysNumbers(), maxHlc });
       await this.#transaction("names", ({ db }) => {
         for (const [origin, deviceId, name] of unknownOrigins) {
           saveMember(db, { origin, deviceId, name, joinHlc: null, sponsor: null });
@@ -150,7 +170,6 @@ export class LocalLibrary {
         members.load(db);
       });
     }
-    const maxHlc = fromPhysicalMs(this.deps.clock.now() + FUTURE_LIMIT_MS);
     return decodeRecords(page, { registry, members, numbers: nameAllocator(connection), maxHlc });
   }
 

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { isIdentity } from "../registry/identity-form.js";
 import { replicationErrors } from "./errors.js";
 
 /**
@@ -12,6 +13,8 @@ import { replicationErrors } from "./errors.js";
 export const PROTOCOL_VERSION = 1;
 
 const id = z.string().min(1).max(512);
+/** What names an origin or a device: it ends up in keys and in log lines. */
+const name = id.refine(isIdentity, "is no identity");
 const text = z.string().max(2_048);
 const hlc = z.int().min(0);
 const count = z.int().min(0);
@@ -21,8 +24,8 @@ const base64 = z.string().max(1_024);
 const vector = z.record(id, hlc);
 
 const member = z.strictObject({
-  origin: id,
-  deviceId: id,
+  origin: name,
+  deviceId: name,
   name: z.string().max(512),
   joinHlc: hlc,
   sponsor: id.nullable(),
@@ -36,10 +39,10 @@ const messages = z.discriminatedUnion("t", [
   z.strictObject({ t: z.literal("proof"), proof: base64 }),
   z.strictObject({
     t: z.literal("hello"),
-    deviceId: id,
+    deviceId: name,
     name: z.string().max(512),
     /** Null while the device is not a member. */
-    origin: id.nullable(),
+    origin: name.nullable(),
     /** Milliseconds since the epoch, for the comparison of clocks. */
     now: z.number(),
     /** Whether it has the whole library and serves it. */
@@ -53,8 +56,8 @@ const messages = z.discriminatedUnion("t", [
     /** Model → fingerprint of its columns. */
     schema: z.record(id, z.string().max(64)),
   }),
-  z.strictObject({ t: z.literal("join"), deviceId: id, name: z.string().max(512) }),
-  z.strictObject({ t: z.literal("joined"), origin: id, members: z.array(member).max(10_000), hlc }),
+  z.strictObject({ t: z.literal("join"), deviceId: name, name: z.string().max(512) }),
+  z.strictObject({ t: z.literal("joined"), origin: name, members: z.array(member).max(10_000), hlc }),
   /** The device has become ready to serve since its hello. */
   z.strictObject({ t: z.literal("ready") }),
   /** Stream me your log from this position in it; I have what the vector says. */
