@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { expect, it } from "vitest";
-import { isIdentity } from "./identity-form.js";
+import { compareIdentities, isIdentity } from "./identity-form.js";
 
 it("takes uuids and any other visible text", () => {
   for (const text of [
@@ -44,4 +44,15 @@ it("takes only text that sorts, joined by a blank, like the list of its parts", 
     }),
     { seed: 20261122, numRuns: 1000 },
   );
+});
+
+it("compares identities by the bytes of their UTF-8", () => {
+  const text = fc.string({ unit: "grapheme" });
+  fc.assert(
+    fc.property(text, text, (a, b) => {
+      expect(Math.sign(compareIdentities(a, b))).toBe(Buffer.compare(Buffer.from(a), Buffer.from(b)));
+    }),
+    { seed: 3, numRuns: 500 },
+  );
+  expect(compareIdentities("\u{1F600}", "\uFFFD")).toBeGreaterThan(0);
 });

@@ -12,3 +12,20 @@ const MAX_LENGTH = 512;
 /** What nearly all identities are; asked first, because it is quicker. */
 const PLAIN = /^[!-~]+$/;
 const ANY = /^[^\p{Cc}\p{Cs}\s]+$/u;
+
+/** The order of identities on every device: by the bytes of their UTF-8, as SQLite compares text. */
+export function compareIdentities(a: string, b: string): number {
+  const length = Math.min(a.length, b.length);
+  for (let index = 0; index < length; index++) {
+    const left = a.charCodeAt(index);
+    const right = b.charCodeAt(index);
+    if (left !== right) return inUtf8Order(left) - inUtf8Order(right);
+  }
+  return a.length - b.length;
+}
+
+/** UTF-16 puts surrogate pairs, which stand for the highest characters, before U+E000; UTF-8 does not. */
+function inUtf8Order(unit: number): number {
+  if (unit < 0xd800) return unit;
+  return unit < 0xe000 ? unit + 0x2000 : unit - 0x800;
+}

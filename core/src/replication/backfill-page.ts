@@ -1,8 +1,10 @@
+import { compareIdentities } from "../registry/identity-form.js";
 import type { SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
 import { loadParkedRange } from "../storage/parked.js";
+import type { RecordPage } from "../storage/record-reader.js";
 import { loadLogged, loadLoggedRange, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
@@ -18,6 +20,8 @@ export interface BackfillPage {
   readonly upTo: string | null;
   readonly floor: number;
 }
+
+const EMPTY_PAGE: RecordPage = { rows: [], next: null };
 
 /** Reads one page inside a transaction of the caller; null when the outbox holds something and must be folded first. */
 export function readBackfillPage({
@@ -41,17 +45,16 @@ export function readBackfillPage({
   if (number === null) return { records: { origins: [], groups: [] }, upTo: null, floor };
 
   // The range is as long as the fullest of the three stores allows.
-  const page = model === undefined ? [] : deps.reader.readPage(db, model, { after, limit }).rows;
-  const rows = page.map((row) => row.identity);
+  const page = model === undefined ? EMPTY_PAGE : deps.reader.readPage(db, model, { after, limit });
   const parked = [...loadParkedRange(db, number, after, null, limit).keys()];
   const logged = loggedIdentities(db, number, after, limit);
   let upTo: string | null = null;
-  for (const list of [rows, parked, logged]) {
-    const last = list.length === limit ? list[limit - 1]! : null;
+  const ends = [parked, logged].map((list) => (list.length === limit ? list[limit - 1]! : null));
+  for (const last of [page.next, ...ends]) {
     if (last !== null && (upTo === null || compareIdentities(last, upTo) < 0)) upTo = last;
   }
   const within = (record: string) => upTo === null || compareIdentities(record, upTo) <= 0;
-  const present = new Set(rows.filter(within));
+  const present = new Set(page.rows.map(({ identity }) => identity).filter(within));
   for (const [record, { kind }] of loadParkedRange(db, number, after, upTo, limit))
     if (kind !== "dead") present.add(record);
   const states = loadLoggedRange(db, number, after, upTo);
@@ -62,7 +65,7 @@ export function readBackfillPage({
   for (const [record, state] of states) {
     if (!present.has(record)) outgoing.push({ model: number, record, state: stateOf(state, false), full: false });
   }
-  const read = new Map(page.map((row) => [row.identity, row.values]));
+  const read = new Map(page.rows.map((row) => [row.identity, row.values]));
   return { records: encodeRecords(db, outgoing, deps, read), upTo, floor };
 }
 
@@ -114,11 +117,6 @@ export function backfillTotals(
   ).all() as { name: string; n: number }[];
   for (const { name, n } of parked) totals[name] = (totals[name] ?? 0) + n;
   return totals;
-}
-
-/** The order of identities: by the bytes of their UTF-8, as SQLite compares text. */
-export function compareIdentities(a: string, b: string): number {
-  return Buffer.compare(Buffer.from(a), Buffer.from(b));
 }
 
 function loggedIdentities(db: Sqlite, model: number, after: string | null, limit: number): string[] {

@@ -1,3 +1,4 @@
+import { compareIdentities } from "../registry/identity-form.js";
 import type { SyncModel } from "../registry/model.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -5,7 +6,6 @@ import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { raiseVector } from "../storage/vectors.js";
 import { applyPage } from "./apply-batch.js";
-import { compareIdentities } from "./backfill-page.js";
 import {
   type BackfillCursor,
   type BackfillRecord,
@@ -61,14 +61,14 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
   };
   for (const [index, name] of order.entries()) {
     for (;;) {
-      const cursor: BackfillCursor = record.cursors[name] ?? START;
+      const cursor = cursorOf(record, name);
       if (cursor.complete) break;
       const rows = await ask(name, cursor.after);
       // The next page travels while this one is applied.
       const nextModel =
-        rows.upTo !== null ? name : order.slice(index + 1).find((other) => !record.cursors[other]?.complete);
+        rows.upTo !== null ? name : order.slice(index + 1).find((other) => !cursorOf(record, other).complete);
       if (nextModel !== undefined) {
-        const after: string | null = nextModel === name ? rows.upTo : (record.cursors[nextModel]?.after ?? null);
+        const after: string | null = nextModel === name ? rows.upTo : cursorOf(record, nextModel).after;
         const fetched = source.page(nextModel, after, limit);
         fetched.catch(() => {}); // Awaited when its turn comes; until then its failure is nobody's.
         ahead = { model: nextModel, after, rows: fetched };
@@ -91,6 +91,11 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
     records: Object.values(record.cursors).reduce((sum, { done }) => sum + done, 0),
     durationMs: clock.monotonicMs() - startedMs,
   });
+}
+
+/** Models have the names that peers give them, `constructor` included. */
+function cursorOf({ cursors }: BackfillRecord, model: string): BackfillCursor {
+  return Object.hasOwn(cursors, model) ? cursors[model]! : START;
 }
 
 /** Levels first; models that only the server knows last. */
@@ -202,8 +207,8 @@ function settleRange(
   for (let from = after; ; ) {
     const page = reader.readPage(tx.db, model, { after: from, upTo, limit: 2_000 });
     for (const { identity } of page.rows) if (!served.has(identity)) left.push(identity);
-    if (page.rows.length < 2_000) break;
-    from = page.last;
+    if (page.next === null) break;
+    from = page.next;
   }
   if (left.length === 0) return;
   const logged = loadLogged(tx.db, model.number, left);

@@ -10,6 +10,9 @@ import { encodeMessage } from "./messages.js";
  * The serving side of a pull: streams the log to one peer, page after page, round after round, for as long as the session
  * lasts. It keeps to the receiver's pace: no more than a window of bytes is on its way and not yet applied there.
  */
+/** A page with more bytes is made shorter, if it has more than one record. */
+export const PAGE_BYTES = 4 * 1024 * 1024;
+
 export interface ChangeStreamOptions {
   readonly library: LocalLibrary;
   /** Origin id of the receiver. */
@@ -18,7 +21,7 @@ export interface ChangeStreamOptions {
   readonly position: number;
   /** What the receiver says it has. */
   readonly receiver: Vector;
-  readonly send: (frame: Uint8Array) => void;
+  readonly send: (message: Uint8Array) => void;
   readonly bufferedBytes: () => number;
   /** The stream can't go on. */
   readonly onError: (error: unknown) => void;
@@ -30,6 +33,7 @@ export class ChangeStream {
   #receiver: Map<number, number>;
   #position: number;
   #page = 0;
+  #limit: number;
   #bytes = 0;
   #running = false;
   #again = false;
@@ -43,6 +47,7 @@ export class ChangeStream {
     this.#options = options;
     this.#position = options.position;
     this.#receiver = new Map(options.receiver);
+    this.#limit = options.library.deps.settings.replication.pageRecords;
   }
 
   /** Something may have been added to the log, or room in the window. */
@@ -95,11 +100,12 @@ export class ChangeStream {
     const { settings, fence, members, events } = library.deps;
     const window = settings.replication.windowBytes;
     while (!this.#closed && this.#bytes < window && this.#options.bufferedBytes() < window) {
+      const limit = this.#limit;
       const page = await library.read(`changes for ${peer}`, (db) => {
         const changes = readChangePage({
           db,
           after: this.#position,
-          limit: settings.replication.pageRecords,
+          limit,
           receiver: this.#receiver,
           deps: library.encodeDeps,
         });
@@ -110,18 +116,14 @@ export class ChangeStream {
       const { changes, vectors } = page;
       const records = recordCountOf(changes.records);
       if (records > 0) this.#owesEnd = true;
-      this.#position = changes.position;
       if (records === 0) {
+        this.#position = changes.position;
         if (changes.more) continue;
         if (changes.end === null || !this.#owesEnd) return;
       }
-      // Neither own changes nor the vector leave before a power loss can't take them back.
-      await fence.cover();
-      if (this.#closed) return;
-      this.#page += 1;
-      const frame = encodeMessage({
+      const message = encodeMessage({
         t: "page",
-        n: this.#page,
+        n: this.#page + 1,
         records: { origins: [...changes.records.origins], groups: [...changes.records.groups] },
         position: changes.position,
         end:
@@ -129,10 +131,21 @@ export class ChangeStream {
             ? null
             : { vector: toWireVector(changes.end.vector, members), members: wireMembers(members), vectors },
       });
-      this.#inFlight.set(this.#page, frame.length);
-      this.#bytes += frame.length;
-      this.#options.send(frame);
-      events.emit("pageServed", { peer, phase: this.#phase, records, bytes: frame.length });
+      if (message.length > PAGE_BYTES && limit > 1) {
+        this.#limit = Math.max(1, Math.floor(limit / 4));
+        continue;
+      }
+      // Large values come and go; the next page may be longer again.
+      if (message.length < PAGE_BYTES / 8) this.#limit = Math.min(this.#limit * 2, settings.replication.pageRecords);
+      // Neither own changes nor the vector leave before a power loss can't take them back.
+      await fence.cover();
+      if (this.#closed) return;
+      this.#position = changes.position;
+      this.#page += 1;
+      this.#inFlight.set(this.#page, message.length);
+      this.#bytes += message.length;
+      this.#options.send(message);
+      events.emit("pageServed", { peer, phase: this.#phase, records, bytes: message.length });
       if (changes.end !== null) {
         this.#owesEnd = false;
         this.#phase = "live";

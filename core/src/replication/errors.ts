@@ -26,6 +26,14 @@ export const replicationErrors = {
       advice: "Update the device that sent it; if it runs the same version, please report this as a bug",
       details: { reason },
     }),
+  messageTooLong: ({ bytes, limit }: { readonly bytes: number; readonly limit: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_RECORD_TOO_LARGE",
+      what: "A record can't be sent",
+      why: `with its values it takes ${bytes} bytes, and at most ${limit} can travel`,
+      advice: "Keep large contents in files, or exclude the column from sync with `exclude`",
+      details: { bytes, limit },
+    }),
   fromTheFuture: ({ hlc, limit }: { readonly hlc: number; readonly limit: number }) =>
     new TidemarkError({
       code: "TIDEMARK_CLOCK_FROM_THE_FUTURE",

@@ -333,7 +333,11 @@ export class Replicator implements TransportHost, SessionObserver {
    * mark, which has passed every stamp that was merged here, so a device that only listens advances too.
    */
   #beat(): void {
+    const { registry, logger } = this.#library.deps;
     this.#restore();
+    this.#library.retryParked("deferred", registry.models).catch((error: unknown) => {
+      logger.warn("Deferred records could not be tried again", { error });
+    });
     for (const session of this.#sessions) session.tellVector();
   }
 }

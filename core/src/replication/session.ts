@@ -10,11 +10,12 @@ import {
 import { readState } from "../storage/log-transaction.js";
 import { raiseVector } from "../storage/vectors.js";
 import type { BackfillSource } from "./backfill.js";
-import { backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
+import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import { CatchUp } from "./catch-up.js";
 import { isRestoring, ownVector } from "./change-page.js";
-import { ChangeStream } from "./change-stream.js";
+import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
 import { replicationErrors } from "./errors.js";
+import { framesOf, MessageAssembler } from "./frames.js";
 import { authenticate, type Introduction } from "./handshake.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
@@ -60,6 +61,7 @@ export class Session {
   readonly #options: SessionOptions;
   readonly #library: LocalLibrary;
   readonly #connection: TransportConnection;
+  readonly #assembler = new MessageAssembler();
   readonly #requests = new Map<string, PendingRequest>();
   #nextRequest = 0;
   #introducing: { readonly inbox: Message[]; wake: (() => void) | null } | null = { inbox: [], wake: null };
@@ -265,7 +267,9 @@ export class Session {
     if (this.#closed) return;
     let message: Message;
     try {
-      message = decodeMessage(frame);
+      const whole = this.#assembler.take(frame);
+      if (whole === null) return;
+      message = decodeMessage(whole);
       if (message.t === "bye") {
         this.#onBye(message);
         return;
@@ -277,7 +281,7 @@ export class Session {
         this.#introducing.wake?.();
         return;
       }
-      this.#dispatch(message, frame.length);
+      this.#dispatch(message, whole.length);
     } catch (error) {
       this.#fail(error);
     }
@@ -369,7 +373,7 @@ export class Session {
       peer: peer.origin,
       position: message.logId === state.log_id ? message.position : 0,
       receiver,
-      send: (frame) => this.#connection.send(frame),
+      send: (message) => this.#sendEncoded(message),
       bufferedBytes: () => this.#connection.bufferedBytes,
       onError: (error) => this.#fail(error),
     });
@@ -434,27 +438,28 @@ export class Session {
       this.#refuse(message.request, replicationErrors.notReady());
       return;
     }
-    const page = await this.#library.read(`backfill of ${message.model}`, (db) =>
-      readBackfillPage({
-        db,
-        model: message.model,
-        after: message.after,
-        limit: message.limit,
-        deps: this.#library.encodeDeps,
-      }),
-    );
+    // A page is as long as was asked for, unless its values are large.
+    let limit = message.limit;
+    let page: BackfillPage;
+    let encoded: Uint8Array;
+    do {
+      page = await this.#library.read(`backfill of ${message.model}`, (db) =>
+        readBackfillPage({ db, model: message.model, after: message.after, limit, deps: this.#library.encodeDeps }),
+      );
+      encoded = encodeMessage({
+        t: "backfill-rows",
+        request: message.request,
+        records: { origins: [...page.records.origins], groups: [...page.records.groups] },
+        upTo: page.upTo,
+        floor: page.floor,
+      });
+      limit = Math.floor(limit / 4);
+    } while (encoded.length > PAGE_BYTES && limit >= 1);
     await fence.cover();
-    const frame = encodeMessage({
-      t: "backfill-rows",
-      request: message.request,
-      records: { origins: [...page.records.origins], groups: [...page.records.groups] },
-      upTo: page.upTo,
-      floor: page.floor,
-    });
     if (this.#closed) return;
-    this.#connection.send(frame);
+    this.#sendEncoded(encoded);
     const records = page.records.groups.reduce((sum, group) => sum + group.r.length, 0);
-    events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: frame.length });
+    events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: encoded.length });
   }
 
   async #sendRecords(message: MessageOf<"fetch">): Promise<void> {
@@ -613,7 +618,11 @@ export class Session {
   }
 
   #send(message: Message): void {
-    this.#connection.send(encodeMessage(message));
+    this.#sendEncoded(encodeMessage(message));
+  }
+
+  #sendEncoded(message: Uint8Array): void {
+    for (const frame of framesOf(message)) this.#connection.send(frame);
   }
 
   /** The peer as a member whose join has been counted here; null while it isn't one. */

@@ -67,9 +67,9 @@ export async function digestRange({
         // Without the outer brackets, so that it makes no difference where a page ends.
         hash.update(`,${JSON.stringify(records).slice(1, -1)}`);
         rows += records.length;
-        from = page.last;
       }
-      if (page.rows.length < PAGE) break;
+      if (page.next === null) break;
+      from = page.next;
       if (shouldYield ? shouldYield() : clock.monotonicMs() - sliceStart >= SLICE_MS) {
         await new Promise<void>((resolve) => clock.setImmediate(resolve));
         sliceStart = clock.monotonicMs();

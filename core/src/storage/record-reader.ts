@@ -1,4 +1,4 @@
-import type { WireValue } from "@tidemark/plugin-api";
+import { isTidemarkError, type WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncReference, SyncRegistry } from "../registry/model.js";
 import { encodeTextBytes, encodeWireValue, mayBeRepaired, type StoredValue } from "../replication/wire-value.js";
@@ -26,9 +26,10 @@ export interface RecordRow {
 }
 
 export interface RecordPage {
+  /** Rows whose identity is not fit for one are left out: they are local, and no peer ever hears of them. */
   readonly rows: readonly RecordRow[];
-  /** The identity to go on after; null when the page is empty. */
-  readonly last: string | null;
+  /** The identity to go on after; null when there is nothing more. */
+  readonly next: string | null;
 }
 
 /**
@@ -69,16 +70,31 @@ export class RecordReader {
     return found;
   }
 
-  /** The next records in the order of identities. Throws `TIDEMARK_STORAGE_NOT_AN_IDENTITY` for unfit bounds. */
+  /**
+   * The next records in the order of identities. Throws `TIDEMARK_STORAGE_NOT_AN_IDENTITY` for unfit bounds, and
+   * `TIDEMARK_STORAGE_BAD_IDENTITY` when a whole page is unfit.
+   */
   readPage(db: Sqlite, model: SyncModel, { after, upTo = null, limit }: PageBounds): RecordPage {
     const plan = this.#plan(model);
     const statement = this.#rows(db, plan.page(after !== null, upTo !== null));
     const bounds: Record<string, unknown> = { limit: BigInt(limit) };
     if (after !== null) bindBound(bounds, "a", model, after);
     if (upTo !== null) bindBound(bounds, "u", model, upTo);
+    const found = statement.all(bounds) as StoredValue[][];
     const rows: RecordRow[] = [];
-    for (const row of statement.all(bounds) as StoredValue[][]) rows.push(this.#toWire(db, plan, row));
-    return { rows, last: rows.at(-1)?.identity ?? null };
+    let unfit: unknown;
+    for (const row of found) {
+      try {
+        rows.push(this.#toWire(db, plan, row));
+      } catch (error) {
+        if (!isTidemarkError(error, "TIDEMARK_STORAGE_BAD_IDENTITY")) throw error;
+        unfit = error;
+      }
+    }
+    const next = found.length < limit ? null : (rows.at(-1)?.identity ?? null);
+    // Nothing to go on from: the way out is to mend the rows.
+    if (found.length === limit && next === null) throw unfit;
+    return { rows, next };
   }
 
   /** How many rows the model has. */
