@@ -41,13 +41,15 @@ const READER_CACHE_KIB = 8 * 1024;
  * Opens the kernel's connection for writing and switches the database to the write-ahead log. The data source need not
  * be open; a file that does not exist is created, as TypeORM would.
  *
- * Throws `TIDEMARK_STORAGE_…`: `DRIVER`, `IN_MEMORY`, `DIRECTORY`, `NOT_A_DATABASE`, `READ_ONLY`, `LOCKED`, `NO_WAL`,
- * or `CANNOT_OPEN` for all the rest.
+ * Throws `TIDEMARK_STORAGE_…`: `DRIVER`, `IN_MEMORY`, `DIRECTORY`, `NOT_A_DATABASE`, `READ_ONLY`, `LOCKED`, `ENCODING`,
+ * `NO_WAL`, or `CANNOT_OPEN` for all the rest.
  */
 export function openWriterConnection(options: OpenConnectionOptions): Promise<Sqlite> {
   return openConnection(options, (connection, path) => {
     // Shows at once whether the file can be written and nobody else holds it.
     connection.exec("BEGIN IMMEDIATE; ROLLBACK");
+    const encoding = connection.pragma("encoding", { simple: true }) as string;
+    if (encoding !== "UTF-8") throw storageErrors.encoding({ path, encoding });
     const mode = connection.pragma("journal_mode = WAL", { simple: true }) as string;
     if (mode !== "wal") throw storageErrors.noWriteAheadLog({ path, mode });
     connection.pragma(`cache_size = -${WRITER_CACHE_KIB}`);

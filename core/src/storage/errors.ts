@@ -78,6 +78,15 @@ export const storageErrors = {
       details: { path, waitedMs },
       cause,
     }),
+  encoding: ({ path, encoding }: { readonly path: string; readonly encoding: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_STORAGE_ENCODING",
+      what: `The database "${path}" can't be synced`,
+      why: `it keeps text as ${encoding}, in which text can't be compared and carried byte for byte as on the other devices`,
+      advice:
+        "Copy it into a new database with UTF-8, which is what SQLite makes by itself: `sqlite3 old.db .dump | sqlite3 new.db`",
+      details: { path, encoding },
+    }),
   noWriteAheadLog: ({ path, mode }: { readonly path: string; readonly mode: string }) =>
     new TidemarkError({
       code: "TIDEMARK_STORAGE_NO_WAL",
