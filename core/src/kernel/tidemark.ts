@@ -44,8 +44,8 @@ export interface Tidemark {
 
   /**
    * Stops replication, then storage, then the plugins, the last activated first. Waits for a start or a pause that is
-   * under way. Calling it again returns the same outcome, and a kernel that was never started just stops. The data
-   * source stays open: it is the application's.
+   * under way. Calling it again returns the same outcome, and a kernel that was never started just stops. A data source
+   * that was open before `start` stays open; one that `start` has opened is closed.
    */
   stop(): Promise<void>;
 
