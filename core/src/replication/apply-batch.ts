@@ -6,11 +6,14 @@ import type {
   OperationReference,
   ReplicationPhase,
 } from "@tidemark/plugin-api";
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { SyncModel } from "../registry/model.js";
+import { defer } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { applyForeign } from "./apply-foreign.js";
+import { splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { isLiving, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
@@ -30,11 +33,11 @@ export interface ReceivedPage {
   readonly page: WireRecords;
   /** Runs in the transaction of the last slice, after the records. */
   readonly finish: (tx: LogTransaction) => void;
-  /** Runs in the transaction of the last slice, before `finish`; for what a backfill has to do with its range. */
-  readonly beforeFinish?: (tx: LogTransaction) => void;
   readonly vectorMoves: boolean;
   /** The rows here have been damaged: the values of the page stand wherever its stamps are as new as those here. */
   readonly restores?: boolean;
+  /** The page was counted as had before, and its time has come now. */
+  readonly wasDeferred?: boolean;
 }
 
 export async function applyPage(library: LocalLibrary, received: ReceivedPage): Promise<AppliedBatch> {
@@ -42,7 +45,11 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const startedMs = deps.clock.monotonicMs();
   const backfill = received.phase === "backfill";
   const ties = received.restores ? "all" : backfill ? "unstamped" : "none";
-  const { records, foreign } = await library.decode(received.page);
+  const { wasDeferred = false } = received;
+  const decoded = await library.decode(received.page);
+  const limit = fromPhysicalMs(deps.clock.now() + deps.settings.clock.maxDriftMs);
+  const { present, future } = wasDeferred ? { present: received.page, future: [] } : splitFuture(received.page, limit);
+  const { records, foreign } = future.length === 0 ? decoded : await library.decode(present);
   const plain = new PlainLookup(deps.reader);
   const { lookup, withheld, batchId } = await resolve(library, received, records, plain);
 
@@ -56,18 +63,18 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     const result = await library.write(`apply from ${received.peer}`, (tx) => {
       const sliceStart = deps.clock.monotonicMs();
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db);
-      const news = backfill ? slice : withoutKnown(slice, ownEntries(tx));
+      const news = backfill || wasDeferred ? slice : withoutKnown(slice, ownEntries(tx));
       const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, ties, withheld });
       if (first && foreign.length > 0)
         applyForeign({
           tx,
-          records: filterForeign(foreign, backfill, tx),
+          records: filterForeign(foreign, backfill || wasDeferred, tx),
           members: deps.members,
           now: deps.clock.now(),
           backfill,
         });
       if (last) {
-        received.beforeFinish?.(tx);
+        for (const { due, page } of future) defer(tx, due, JSON.stringify(page));
         received.finish(tx);
       }
       deps.pacer.record({ records: slice.length, durationMs: deps.clock.monotonicMs() - sliceStart });
@@ -81,6 +88,9 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     if (last) break;
   } while (next < records.length);
 
+  for (const { page } of future) {
+    addCounts(models, page.groups[0]!.m, { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 1 });
+  }
   const applied: AppliedBatch = {
     id: batchId,
     peer: received.peer,

@@ -1,10 +1,12 @@
 import type { Sqlite } from "../storage/database.js";
+import { deferredBetween, nextDue } from "../storage/deferred.js";
 import { readState } from "../storage/log-transaction.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
 import { type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
+import { appendPage } from "./future-page.js";
 import type { RecordState, Stamp } from "./record-state.js";
 import type { WireRecords } from "./wire-records.js";
 
@@ -74,12 +76,20 @@ export function readChangePage({
     }
   }
   const more = rows.length === limit;
+  let records = encodeRecords(db, outgoing, deps);
+  for (const { entry } of deferredBetween(db, after, position))
+    records = appendPage(records, JSON.parse(entry) as WireRecords);
   return {
-    records: encodeRecords(db, outgoing, deps),
+    records,
     position,
     more,
     end: more ? null : { self: state.self!, vector: ownVector(db) },
   };
+}
+
+/** Whether something is kept here of which a snapshot could not tell the truth. */
+export function isUnsettled(db: Sqlite): boolean {
+  return isRestoring(db) || nextDue(db) !== null;
 }
 
 /** Whether records have been damaged by refused local changes and are to be fetched from a peer. */

@@ -2,6 +2,7 @@ import type { ReplicationPhase } from "@tidemark/plugin-api";
 import type { Vector } from "../storage/vectors.js";
 import { readChangePage } from "./change-page.js";
 import { recordCountOf } from "./decode-records.js";
+import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { knownVectors, toWireVector, wireMembers } from "./membership.js";
 import { encodeMessage } from "./messages.js";
@@ -77,10 +78,10 @@ export class ChangeStream {
     this.wake();
   }
 
-  /** The receiver has committed a page. */
+  /** The receiver has committed a page. Throws `TIDEMARK_WIRE_MALFORMED` if it is none that is on its way. */
   applied(page: number): void {
     const bytes = this.#inFlight.get(page);
-    if (bytes === undefined) return;
+    if (bytes === undefined) throw replicationErrors.malformed({ reason: "it has applied a page that was never sent" });
     this.#inFlight.delete(page);
     this.#bytes -= bytes;
     this.wake();

@@ -14,6 +14,7 @@ import { runBackfill } from "./backfill.js";
 import { loadBackfill } from "./backfill-store.js";
 import { isRestoring } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
+import { FutureRecords } from "./future.js";
 import type { LocalLibrary } from "./local-library.js";
 import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
 import { loadPeer, updatePeer } from "./peer-store.js";
@@ -33,11 +34,13 @@ export class Replicator implements TransportHost, SessionObserver {
   /** Retries that wait, by origin id. */
   readonly #delays = new Map<string, Subscription>();
   #restoring = false;
+  readonly #future: FutureRecords;
   #running = false;
 
   constructor({ library, authenticator }: { readonly library: LocalLibrary; readonly authenticator: Authenticator }) {
     this.#library = library;
     this.#authenticator = authenticator;
+    this.#future = new FutureRecords(library);
   }
 
   get maxFrameBytes(): number {
@@ -77,6 +80,7 @@ export class Replicator implements TransportHost, SessionObserver {
     }
     this.#running = true;
     this.#scheduleHeartbeat();
+    this.#future.schedule();
   }
 
   /** Ends all sessions. */
@@ -84,6 +88,7 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#running = false;
     this.#heartbeat?.dispose();
     this.#heartbeat = null;
+    this.#future.stop();
     for (const delay of this.#delays.values()) delay.dispose();
     this.#delays.clear();
     for (const session of this.sessions) session.close(reason, this.#library.deps.settings.replication.retryDelayMs);
@@ -115,6 +120,7 @@ export class Replicator implements TransportHost, SessionObserver {
 
   /** The log may have grown. */
   wake(): void {
+    this.#future.schedule();
     for (const session of this.#sessions) session.wake();
     this.#restore();
   }
@@ -191,6 +197,7 @@ export class Replicator implements TransportHost, SessionObserver {
   }
 
   merged(session: Session): void {
+    this.#future.schedule();
     for (const other of this.#sessions) if (other !== session) other.wake();
   }
 

@@ -12,13 +12,14 @@ import { raiseVector } from "../storage/vectors.js";
 import type { BackfillSource } from "./backfill.js";
 import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import { CatchUp } from "./catch-up.js";
-import { isRestoring, ownVector } from "./change-page.js";
+import { isUnsettled, ownVector } from "./change-page.js";
 import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
 import { replicationErrors } from "./errors.js";
 import { framesOf, MessageAssembler } from "./frames.js";
 import { authenticate, type Introduction } from "./handshake.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
+import { checkTimes } from "./message-times.js";
 import { decodeMessage, encodeMessage, type Message, type MessageOf } from "./messages.js";
 import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
 import { restoreRecords } from "./restore.js";
@@ -49,6 +50,8 @@ export interface SessionObserver {
 }
 
 interface PendingRequest {
+  /** What answers it. */
+  readonly answer: Message["t"];
   readonly resolve: (message: Message) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: Subscription;
@@ -73,6 +76,8 @@ export class Session {
   #serving = 0;
   #state: PeerState = "uninitialized";
   #pulling = false;
+  /** Whether the pull has been answered by a page. */
+  #pagesCame = false;
   #closed = false;
   #timer: Subscription | null = null;
 
@@ -155,6 +160,7 @@ export class Session {
     const state = readState(connection);
     if (state.self === null || state.ready === 0) return;
     this.#pulling = true;
+    this.#pagesCame = false;
     const stored = loadPeer(connection, peer.num);
     const logId = this.#peer!.logId;
     await this.#setState("catching-up");
@@ -173,13 +179,11 @@ export class Session {
   backfillSource(): BackfillSource {
     return {
       peer: this.peer!,
-      plan: () => this.#ask("backfill", { t: "backfill" }) as Promise<MessageOf<"backfill-plan">>,
+      plan: () => this.#ask("backfill", { t: "backfill" }, "backfill-plan"),
       page: (model, after, limit) => {
         this.#nextRequest += 1;
         const request = this.#nextRequest;
-        return this.#ask(`request ${request}`, { t: "backfill-page", request, model, after, limit }) as Promise<
-          MessageOf<"backfill-rows">
-        >;
+        return this.#ask(`request ${request}`, { t: "backfill-page", request, model, after, limit }, "backfill-rows");
       },
     };
   }
@@ -190,15 +194,13 @@ export class Session {
     await restoreRecords(this.#library, this.peer!, (model, records) => {
       this.#nextRequest += 1;
       const request = this.#nextRequest;
-      return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }) as Promise<
-        MessageOf<"fetched">
-      >;
+      return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }, "fetched");
     });
   }
 
   async join(): Promise<MessageOf<"joined">> {
     const { device } = this.#library.deps.settings;
-    return (await this.#ask("join", { t: "join", deviceId: device.id, name: device.name })) as MessageOf<"joined">;
+    return await this.#ask("join", { t: "join", deviceId: device.id, name: device.name }, "joined");
   }
 
   async setBackfilling(): Promise<void> {
@@ -288,12 +290,14 @@ export class Session {
   }
 
   #dispatch(message: Message, bytes: number): void {
+    checkTimes(message, this.#library.maxHlc);
     switch (message.t) {
       case "page":
         this.#queuePage(message, bytes);
         return;
       case "applied":
-        this.#stream?.applied(message.n);
+        if (this.#stream === null) throw replicationErrors.malformed({ reason: "it has applied what nobody sent" });
+        this.#stream.applied(message.n);
         return;
       case "pull":
         this.#serve(() => this.#startStream(message));
@@ -306,9 +310,15 @@ export class Session {
         this.#options.observer.changed();
         return;
       case "snapshot-required":
+        if (!this.#pulling || this.#pagesCame) {
+          throw replicationErrors.malformed({ reason: "a snapshot is required of nobody who pulls" });
+        }
         this.#serve(() => this.#onSnapshotRequired());
         return;
       case "join":
+        if (message.deviceId !== this.peerDevice || this.peer !== null) {
+          throw replicationErrors.malformed({ reason: "it asks for another device, or for what it is already" });
+        }
         this.#serve(() => this.#sponsor(message));
         return;
       case "backfill":
@@ -410,7 +420,7 @@ export class Session {
   async #sendPlan(): Promise<void> {
     const { connection, members, registry, reader, fence } = this.#library.deps;
     const state = readState(connection);
-    if (state.ready === 0 || this.#member() === null || isRestoring(connection)) {
+    if (state.ready === 0 || this.#member() === null || isUnsettled(connection)) {
       this.#refuse(null, replicationErrors.notReady());
       return;
     }
@@ -434,7 +444,7 @@ export class Session {
 
   async #sendBackfillPage(message: MessageOf<"backfill-page">): Promise<void> {
     const { connection, fence, events } = this.#library.deps;
-    if (readState(connection).ready === 0 || this.#member() === null || isRestoring(connection)) {
+    if (readState(connection).ready === 0 || this.#member() === null || isUnsettled(connection)) {
       this.#refuse(message.request, replicationErrors.notReady());
       return;
     }
@@ -489,6 +499,7 @@ export class Session {
   #queuePage(message: MessageOf<"page">, bytes: number): void {
     const catchUp = this.#catchUp;
     if (catchUp === null) throw replicationErrors.malformed({ reason: "a page that nobody asked for" });
+    this.#pagesCame = true;
     const { windowBytes, maxFrameBytes } = this.#library.deps.settings.replication;
     this.#queuedBytes += bytes;
     if (this.#queuedBytes > 2 * windowBytes + 2 * maxFrameBytes) {
@@ -531,7 +542,9 @@ export class Session {
   #onRefused(message: MessageOf<"refused">): void {
     const error = replicationErrors.refused({ code: message.code, reason: message.reason });
     if (message.request !== null) {
-      this.#settle(`request ${message.request}`)?.reject(error);
+      const request = this.#settle(`request ${message.request}`);
+      if (request === undefined) throw replicationErrors.malformed({ reason: "it refuses what nobody asked for" });
+      request.reject(error);
       return;
     }
     for (const name of ["join", "backfill"]) this.#settle(name)?.reject(error);
@@ -541,7 +554,7 @@ export class Session {
 
   // Requests of this side
 
-  #ask(name: string, message: Message): Promise<Message> {
+  #ask<T extends Message["t"]>(name: string, message: Message, answer: T): Promise<MessageOf<T>> {
     const { clock, settings } = this.#library.deps;
     const timeoutMs = settings.replication.requestTimeoutMs;
     return new Promise((resolve, reject) => {
@@ -553,7 +566,8 @@ export class Session {
         () => this.#settle(name)?.reject(replicationErrors.timedOut({ request: name, timeoutMs })),
         timeoutMs,
       );
-      this.#requests.set(name, { resolve, reject, timer });
+      // Only what has this type resolves it.
+      this.#requests.set(name, { answer, resolve: resolve as (message: Message) => void, reject, timer });
       this.#send(message);
     });
   }
@@ -566,7 +580,10 @@ export class Session {
   }
 
   #answer(name: string, message: Message): void {
-    // An answer that comes too late finds nobody.
+    // None can come too late: a request that has timed out ends the session.
+    if (this.#requests.get(name)?.answer !== message.t) {
+      throw replicationErrors.malformed({ reason: `a "${message.t}" that nobody asked for` });
+    }
     this.#settle(name)?.resolve(message);
   }
 
