@@ -2,6 +2,7 @@ import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RowWriter } from "../storage/row-writer.js";
+import { prepared } from "../storage/statements.js";
 import { isLiving } from "./record-state.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { decodeWireValue } from "./wire-value.js";
@@ -10,7 +11,8 @@ import type { WorkingRecord, WorkingReference, WorkingSet } from "./working-set.
 /**
  * Brings the tables in line with what the working set has decided. Rows first let go of what is about to be removed, then
  * rows are removed (children before parents, for RESTRICT is immediate), then the rest is written. What the schema refuses
- * is tried once more after everything else, because a unique value may have become free, and then left aside.
+ * is tried once more after everything else, because a unique value may have become free or be exchanged between rows, and
+ * then left aside.
  *
  * Can be run again after the set has been settled anew: it writes only what differs.
  */
@@ -71,14 +73,26 @@ export function writeRows({ db, set, reader, writer, lookup, touched }: WriteRow
   for (const record of later) attempt(record, change);
 
   // Once more, as long as it helps: what stood in the way may have moved.
-  let left = failed.splice(0);
-  for (let before = -1; left.length > 0 && left.length !== before; ) {
-    before = left.length;
-    for (const record of left) {
-      record.stuck = null;
-      attempt(record, !record.visible ? remove : record.hasRow ? change : insert);
+  const again = (records: readonly WorkingRecord[]): WorkingRecord[] => {
+    let left = records.slice();
+    for (let before = -1; left.length > 0 && left.length !== before; ) {
+      before = left.length;
+      for (const record of left) {
+        record.stuck = null;
+        attempt(record, !record.visible ? remove : record.hasRow ? change : insert);
+      }
+      left = failed.splice(0);
     }
-    left = failed.splice(0);
+    return left;
+  };
+  let left = again(failed.splice(0));
+  const exchanged = exchange({ db, records: left, writer, change });
+  if (exchanged.size > 0) {
+    for (const record of exchanged) {
+      record.stuck = null;
+      touch(touched, record);
+    }
+    left = again(left.filter((record) => !exchanged.has(record)));
   }
   let refused = false;
   for (const record of left) {
@@ -89,6 +103,74 @@ export function writeRows({ db, set, reader, writer, lookup, touched }: WriteRow
     refused = true;
   }
   return refused;
+}
+
+/**
+ * Rows that stand in each other's way, such as two that swap a unique value: no order of single updates brings them
+ * through, and unique checks can't be deferred. So they all let go of their unique values first. Rows that do not fit
+ * even then are left as they were, and the others tried without them. Returns those that came through.
+ */
+function exchange({
+  db,
+  records,
+  writer,
+  change,
+}: {
+  readonly db: Sqlite;
+  readonly records: readonly WorkingRecord[];
+  readonly writer: (model: SyncModel) => RowWriter;
+  readonly change: (record: WorkingRecord) => boolean;
+}): ReadonlySet<WorkingRecord> {
+  let candidates = records.filter((record) => record.hasRow && record.visible && record.model.uniqueKeys.length > 0);
+  while (candidates.length > 1) {
+    const before = candidates.map(({ written, references }) => ({
+      written,
+      marks: references.map((it) => it.written),
+    }));
+    prepared(db, "SAVEPOINT tidemark_exchange").run();
+    const failed = new Set<WorkingRecord>();
+    for (const step of [(record: WorkingRecord) => letGo(record, writer(record.model)), change]) {
+      for (const record of candidates) {
+        if (failed.has(record)) continue;
+        try {
+          step(record);
+        } catch (error) {
+          if (constraintOf(error) === null) throw error;
+          failed.add(record);
+        }
+      }
+    }
+    if (failed.size === 0) {
+      prepared(db, "RELEASE tidemark_exchange").run();
+      return new Set(candidates);
+    }
+    prepared(db, "ROLLBACK TO tidemark_exchange").run();
+    prepared(db, "RELEASE tidemark_exchange").run();
+    candidates.forEach((record, index) => {
+      const { written, marks } = before[index]!;
+      record.written = written;
+      record.references.forEach((reference, at) => {
+        const mark = marks[at];
+        if (mark === undefined) delete reference.written;
+        else reference.written = mark;
+      });
+    });
+    candidates = candidates.filter((record) => !failed.has(record));
+  }
+  return new Set();
+}
+
+/** Puts a value that nobody else has into the unique columns that are about to be written. */
+function letGo(record: WorkingRecord, writer: RowWriter): void {
+  const unique = new Set(record.model.uniqueKeys.flat());
+  const nobodys = Buffer.from(`tidemark ${record.model.number} ${record.record}`);
+  const values = changedValues(record) ?? [];
+  writer.update(
+    record.key!,
+    record.model.columns.map(({ column }, index) =>
+      values[index] !== undefined && unique.has(column) ? nobodys : undefined,
+    ),
+  );
 }
 
 function touch(touched: Map<SyncModel, Set<string>>, { model, record }: WorkingRecord): void {
