@@ -394,7 +394,12 @@ export class Session {
     const peer = this.#member();
     if (peer === null) return;
     const vector = fromWireVector(message.vector, this.#library.deps.members);
-    await this.#library.write(`acknowledgement of ${peer.origin}`, (tx) => raiseVector(tx.db, peer.num, vector));
+    await this.#library.write(`acknowledgement of ${peer.origin}`, (tx) => {
+      if ((vector.get(tx.self!) ?? 0) > tx.highWater) {
+        throw replicationErrors.malformed({ reason: "it acknowledges changes of this device that were never made" });
+      }
+      raiseVector(tx.db, peer.num, vector);
+    });
     this.#stream?.acknowledged(vector);
     this.#library.deps.events.emit("vectorAcknowledged", { peer: peer.origin });
   }
