@@ -74,6 +74,8 @@ export interface KernelEvents {
   backfillCompleted: { readonly peer: string; readonly records: number; readonly durationMs: number };
   /** A peer has told, durably, up to where it has everything. */
   vectorAcknowledged: { readonly peer: string };
+  /** Entries that every member has were removed from the log. */
+  logPruned: { readonly stamps: number; readonly hiddenRecords: number; readonly upToMs: number };
   /** A page was sent; for figures of the serving side. */
   pageServed: {
     readonly peer: string;

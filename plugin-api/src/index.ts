@@ -6,6 +6,7 @@ export * from "./entities.js";
 export * from "./errors.js";
 export * from "./events.js";
 export * from "./hooks.js";
+export * from "./kernel-services.js";
 export * from "./logger.js";
 export * from "./meter.js";
 export * from "./plugin.js";
