@@ -40,6 +40,7 @@ export interface StablePoint {
   readonly heldBackBy: readonly StablePointBlocker[];
 }
 
+/** A member that keeps others from forgetting. */
 export interface StablePointBlocker {
   /** Origin id. */
   readonly member: string;
@@ -49,6 +50,7 @@ export interface StablePointBlocker {
   readonly acknowledgedUpToMs: number | null;
 }
 
+/** What pruning has removed, or would remove. */
 export interface PruneResult {
   /** Stamps that were removed from the log, or would be. */
   readonly stamps: number;

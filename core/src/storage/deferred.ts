@@ -15,7 +15,11 @@ export interface DeferredEntry {
 }
 
 export function defer(tx: LogTransaction, due: number, entry: string): void {
-  prepared(tx.db, "INSERT INTO tidemark_deferred (seq, due, entry) VALUES (?, ?, ?)").run(tx.nextSequence(), due, entry);
+  prepared(tx.db, "INSERT INTO tidemark_deferred (seq, due, entry) VALUES (?, ?, ?)").run(
+    tx.nextSequence(),
+    due,
+    entry,
+  );
 }
 
 /** In the order of the log, with `after` < seq ≤ `upTo`. */
