@@ -366,11 +366,6 @@ describe("an answer or a request", () => {
       "a pull with a vector from the future",
       () => ({ t: "pull", logId: "x", position: 0, vector: { [origin]: future() } }),
     ],
-    ["an acknowledgement from the future", () => ({ t: "acknowledge", vector: { [origin]: future() } })],
-    [
-      "an acknowledgement of what this device never made",
-      () => ({ t: "acknowledge", vector: { [ownOrigin]: now() + 1e6 * HLC_PER_MS } }),
-    ],
   ];
   it.each(nobody)("%s that fits nothing ends the session", async (_, attack) => {
     const session = await introduced({ ready: false });

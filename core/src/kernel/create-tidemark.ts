@@ -2,7 +2,16 @@
 // neither SQL nor messages; those are the engine's.
 
 import { readFile } from "node:fs/promises";
-import { API_VERSION, type Authenticator, type EntityDeclaration, noopLogger, noopMeter } from "@tidemark/plugin-api";
+import {
+  API_VERSION,
+  type Authenticator,
+  type EntityDeclaration,
+  logMaintenance,
+  noopLogger,
+  noopMeter,
+  recordKeys,
+  syncFigures,
+} from "@tidemark/plugin-api";
 import { EntityDeclarations } from "../registry/declarations.js";
 import { sharedSecretAuthenticator } from "../transport/shared-secret.js";
 import { shapeSettings } from "./define-config.js";
@@ -11,6 +20,7 @@ import { kernelErrors } from "./errors.js";
 import { createKernelParts } from "./kernel-parts.js";
 import { Lifecycle } from "./lifecycle.js";
 import { checkPlugins } from "./manifest.js";
+import { offeredServices } from "./offered-services.js";
 import type { TidemarkOptions } from "./options.js";
 import { renderReport } from "./render-report.js";
 import type { TidemarkReport } from "./report.js";
@@ -66,6 +76,11 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
   } satisfies Tidemark["services"]);
 
   let engine: Engine | undefined;
+  // Plugins may ask for these while they are activated, and use them once the kernel runs.
+  const offered = offeredServices(() => engine?.services);
+  services.provide({ token: recordKeys, service: offered.recordKeys, by: "kernel" });
+  services.provide({ token: logMaintenance, service: offered.logMaintenance, by: "kernel" });
+  services.provide({ token: syncFigures, service: offered.syncFigures, by: "kernel" });
   const lifecycle = new Lifecycle({
     onChange: (change) => events.emit("kernelStateChanged", change),
     steps: {

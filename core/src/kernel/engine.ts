@@ -7,10 +7,13 @@ import type {
   EntityDeclaration,
   KernelState,
   Logger,
+  LogMaintenance,
   Meter,
   PeerState,
   Random,
+  RecordKeys,
   Services,
+  SyncFigures,
   Transport,
   WireValue,
 } from "@tidemark/plugin-api";
@@ -22,6 +25,8 @@ import type { ResolvedSettings } from "./resolved-settings.js";
 
 /** Storage and replication. The kernel calls one method of the life cycle at a time, and none after `stop`. */
 export interface Engine {
+  /** What plugins are offered; each call before `start` or after `stop` rejects with `TIDEMARK_NOT_STARTED`. */
+  readonly services: KernelServices;
   /** Opens the data source if it is not open, installs capture, and starts the transports. */
   start(): Promise<void>;
   /** Ends all sessions; local changes are still captured. */
@@ -37,6 +42,13 @@ export interface Engine {
   resetSyncState(): Promise<void>;
   /** Ends replication and removes all sync tables and triggers; `stop` follows. */
   uninstall(): Promise<void>;
+}
+
+/** The services that stand on storage and replication. */
+export interface KernelServices {
+  readonly recordKeys: RecordKeys;
+  readonly logMaintenance: LogMaintenance;
+  readonly syncFigures: SyncFigures;
 }
 
 export interface EngineDeps {

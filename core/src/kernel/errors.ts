@@ -386,6 +386,13 @@ export const kernelErrors = {
           : "Await start() first",
       details: { action, state },
     }),
+  serviceNotRunning: () =>
+    new TidemarkError({
+      code: "TIDEMARK_NOT_STARTED",
+      what: "A kernel service can't answer",
+      why: "Tidemark is not running",
+      advice: "Ask after start(): from a hook, an event, or a timer",
+    }),
 };
 
 function describeProblem({ path, reason, nearest }: SettingsProblem): string {

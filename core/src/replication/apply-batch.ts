@@ -10,6 +10,7 @@ import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { SyncModel } from "../registry/model.js";
 import { defer } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { applyForeign } from "./apply-foreign.js";
@@ -144,7 +145,7 @@ async function resolve(
   }
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
   for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
-  for (const { id, reason } of answer.rejected) named.set(records[id]!, { kind: "quarantined", reason });
+  for (const { id, reason } of answer.rejected) named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
   return {
     lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, dataVersion }),
     withheld: (record) => named.get(record) ?? null,

@@ -78,6 +78,7 @@ export class CatchUp {
       });
     } else await this.#library.write(`end of round from ${this.#peer}`, finish);
     if (end !== null) {
+      events.emit("vectorAcknowledged", { peer: this.#peer });
       events.emit("roundCompleted", {
         peer: this.#peer,
         phase: this.#phase,

@@ -175,9 +175,9 @@ export class LocalLibrary {
 
   /** Quarantined rows of these models may fit now; they are tried in a turn of their own. */
   retryQuarantined(models: readonly SyncModel[]): void {
-    const { connection, clock, logger } = this.deps;
+    const { clock, logger } = this.deps;
     const fresh = models.filter((model) => !this.#retry.has(model));
-    const worth = fresh.filter((model) => parkedOf(connection, "quarantined", model.number).length > 0);
+    const worth = fresh.filter((model) => this.#worthATry("quarantined", model).length > 0);
     if (worth.length === 0) return;
     for (const model of worth) this.#retry.add(model);
     clock.setImmediate(() => {
@@ -192,7 +192,7 @@ export class LocalLibrary {
   async retryParked(kind: "quarantined" | "deferred", models: readonly SyncModel[]): Promise<number> {
     let healed = 0;
     for (const model of models) {
-      const records = parkedOf(this.deps.connection, kind, model.number).map(({ record }) => record);
+      const records = this.#worthATry(kind, model);
       for (let from = 0; from < records.length; from += this.deps.pacer.size) {
         const slice = records.slice(from, from + this.deps.pacer.size);
         const outcome = await this.write(`retry ${kind} ${model.name}`, (tx) => this.#reconsider(tx, model, slice));
@@ -201,6 +201,12 @@ export class LocalLibrary {
       }
     }
     return healed;
+  }
+
+  /** What a plugin rejected comes in by itself only when no plugin looks at batches any more. */
+  #worthATry(kind: "quarantined" | "deferred", model: SyncModel): readonly string[] {
+    const { connection, hooks } = this.deps;
+    return parkedOf({ db: connection, kind, model: model.number, rejectedToo: !hooks.transformsBatches });
   }
 
   #reconsider(tx: LogTransaction, model: SyncModel, records: readonly string[]): ApplyResult {

@@ -31,7 +31,6 @@ export function checkTimes(message: Message, limit: number): void {
       for (const { joinHlc } of message.members) time(joinHlc);
       return;
     case "pull":
-    case "acknowledge":
       vector(message.vector);
       return;
     case "backfill-rows":

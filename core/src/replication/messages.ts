@@ -72,8 +72,6 @@ const messages = z.discriminatedUnion("t", [
   /** The page is applied and committed. */
   z.strictObject({ t: z.literal("applied"), n: count }),
   z.strictObject({ t: z.literal("snapshot-required"), floor: hlc }),
-  /** An acknowledgement: durable up to this vector. */
-  z.strictObject({ t: z.literal("acknowledge"), vector }),
   z.strictObject({ t: z.literal("backfill") }),
   z.strictObject({
     t: z.literal("backfill-plan"),

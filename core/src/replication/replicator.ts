@@ -208,8 +208,8 @@ export class Replicator implements TransportHost, SessionObserver {
   }
 
   /** Tells all peers the own vector, durably: an acknowledgement of everything that is here. */
-  async acknowledge(): Promise<void> {
-    await Promise.all(this.sessions.map((session) => session.acknowledge()));
+  acknowledge(): void {
+    for (const session of this.#sessions) session.tellVector();
   }
 
   #plainDecision(error: TidemarkError, retryable: boolean): CatchUpDecision {
@@ -298,7 +298,12 @@ export class Replicator implements TransportHost, SessionObserver {
     await session.setBackfilling();
     await runBackfill(this.#library, session.backfillSource());
     await fence.cover();
-    for (const other of this.sessions) if (!other.closed) other.tellReady();
+    for (const other of this.sessions) {
+      if (other.closed) continue;
+      other.tellReady();
+      // A full backfill may have brought what those who were pulling already have not got.
+      other.wake();
+    }
   }
 
   /** Asks one peer after the other until nothing is damaged any more: the first may be behind this device itself. */

@@ -8,7 +8,6 @@ import {
   type TransportConnection,
 } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
-import { raiseVector } from "../storage/vectors.js";
 import type { BackfillSource } from "./backfill.js";
 import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import { CatchUp } from "./catch-up.js";
@@ -143,13 +142,6 @@ export class Session {
   /** Tells the peer that this device serves the library now. */
   tellReady(): void {
     if (this.#peer !== null) this.#send({ t: "ready" });
-  }
-
-  async acknowledge(): Promise<void> {
-    if (this.#closed || this.#peer?.origin == null) return;
-    const { fence, members, connection } = this.#library.deps;
-    await fence.cover();
-    if (!this.#closed) this.#send({ t: "acknowledge", vector: toWireVector(ownVector(connection), members) });
   }
 
   /** Begins to pull, unless this session does so already, or can't yet. */
@@ -302,9 +294,6 @@ export class Session {
       case "pull":
         this.#serve(() => this.#startStream(message));
         return;
-      case "acknowledge":
-        this.#serve(() => this.#onAcknowledge(message));
-        return;
       case "ready":
         this.#peer!.ready = true;
         this.#options.observer.changed();
@@ -388,20 +377,6 @@ export class Session {
       onError: (error) => this.#fail(error),
     });
     this.#stream.wake();
-  }
-
-  async #onAcknowledge(message: MessageOf<"acknowledge">): Promise<void> {
-    const peer = this.#member();
-    if (peer === null) return;
-    const vector = fromWireVector(message.vector, this.#library.deps.members);
-    await this.#library.write(`acknowledgement of ${peer.origin}`, (tx) => {
-      if ((vector.get(tx.self!) ?? 0) > tx.highWater) {
-        throw replicationErrors.malformed({ reason: "it acknowledges changes of this device that were never made" });
-      }
-      raiseVector(tx.db, peer.num, vector);
-    });
-    this.#stream?.acknowledged(vector);
-    this.#library.deps.events.emit("vectorAcknowledged", { peer: peer.origin });
   }
 
   async #sponsor(message: MessageOf<"join">): Promise<void> {

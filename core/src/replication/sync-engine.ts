@@ -4,6 +4,7 @@ import type {
   EngineDeps,
   JournalEntry,
   JournalQuery,
+  KernelServices,
   ModelDigest,
   PeerStatus,
   SyncStatus,
@@ -38,7 +39,9 @@ import { Applier } from "./apply.js";
 import { loadBackfill } from "./backfill-store.js";
 import { replicationErrors } from "./errors.js";
 import { Fold } from "./fold.js";
+import { recordKeysOf, syncFiguresOf } from "./kernel-services.js";
 import { LocalLibrary } from "./local-library.js";
+import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
 import { loadPeer } from "./peer-store.js";
 import { Replicator } from "./replicator.js";
@@ -55,6 +58,10 @@ export class SyncEngine implements Engine {
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
+  }
+
+  get services(): KernelServices {
+    return this.#opened().services;
   }
 
   async start(): Promise<void> {
@@ -134,7 +141,12 @@ export class SyncEngine implements Engine {
     for (const kind of ["deferred", "quarantined"] as const) await library.retryParked(kind, registry.models);
 
     const replicator = new Replicator({ library, authenticator: this.#deps.authenticator });
-    this.#open = { connection, writer, pool, registry, reader, members, library, replicator, application };
+    const services: KernelServices = {
+      recordKeys: recordKeysOf(library),
+      logMaintenance: logMaintenanceOf(library, replicator),
+      syncFigures: syncFiguresOf(library, replicator),
+    };
+    this.#open = { connection, writer, pool, registry, reader, members, library, replicator, application, services };
     this.#schemaVersion = application.pragma("schema_version", { simple: true }) as number;
     const hints = new CommitHints({ connection, gate, clock, logger, pollMs: settings.storage.pollMs });
     this.#closers.push(() => hints.dispose());
@@ -350,6 +362,7 @@ interface OpenEngine {
   readonly members: Members;
   readonly library: LocalLibrary;
   readonly replicator: Replicator;
+  readonly services: KernelServices;
   /** The application's connection. */
   readonly application: Sqlite;
 }

@@ -52,16 +52,29 @@ export function loadParkedRange(
   return new Map(rows.map((row) => [row.record, parse(row)]));
 }
 
-/** The records of one kind, of one model or of all, oldest first. */
-export function parkedOf(
-  db: Sqlite,
-  kind: ParkedKind,
-  model: number | null,
-): readonly { readonly model: number; readonly record: string }[] {
+/** Begins the reason of a record that a transform rejected: it stays out whatever the local schema would say. */
+export const REJECTED = "rejected by a plugin: ";
+
+/** The records of one kind and model that may be tried again, oldest first. */
+export function parkedOf({
+  db,
+  kind,
+  model,
+  rejectedToo,
+}: {
+  readonly db: Sqlite;
+  readonly kind: ParkedKind;
+  readonly model: number;
+  /** Whether those that a transform rejected are among them. */
+  readonly rejectedToo: boolean;
+}): readonly string[] {
   return prepared(
     db,
-    "SELECT model, record FROM tidemark_parked WHERE kind = ? AND (? IS NULL OR model = ?) ORDER BY since, model, record",
-  ).all(kind, model, model) as { model: number; record: string }[];
+    `SELECT record FROM tidemark_parked WHERE kind = ? AND model = ? AND (? OR reason NOT GLOB ? || '*')
+     ORDER BY since, record`,
+  )
+    .pluck()
+    .all(kind, model, rejectedToo ? 1 : 0, REJECTED) as string[];
 }
 
 function parse(row: ParkedRow): ParkedRecord {

@@ -47,7 +47,7 @@ export function loadLogged(db: Sqlite, model: number, records: readonly string[]
     `SELECT s.record, s.col, s.hlc, s.origin, s.prior_hlc, s.prior_origin
      FROM json_each(?) j CROSS JOIN tidemark_stamp s ON s.model = ? AND s.record = j.value`,
   ).all(JSON.stringify(records), model) as StampRow[];
-  return groupRows(rows);
+  return groupRows(rows, floorOf(db));
 }
 
 /** Loads what the log has of the records of a model with `after` < identity ≤ `upTo` (null: no bound), in order. */
@@ -62,12 +62,20 @@ export function loadLoggedRange(
     `SELECT record, col, hlc, origin, prior_hlc, prior_origin FROM tidemark_stamp
      WHERE model = ? AND record > ? AND (? IS NULL OR record <= ?) ORDER BY record`,
   ).all(model, after ?? "", upTo, upTo) as StampRow[];
-  return groupRows(rows);
+  return groupRows(rows, floorOf(db));
 }
 
-function groupRows(rows: readonly StampRow[]): Map<string, LoggedState> {
+/** The floor: nothing at or below it counts as stamped any more, whether its row has been removed yet or not. */
+function floorOf(db: Sqlite): number {
+  return prepared(db, "SELECT floor FROM tidemark_state").pluck().get() as number;
+}
+
+function groupRows(rows: readonly StampRow[], floor: number): Map<string, LoggedState> {
   const states = new Map<string, { -readonly [K in keyof LoggedState]: LoggedState[K] }>();
   for (const row of rows) {
+    const stable = row.hlc <= floor;
+    // A tombstone stays as long as it carries a younger stamp, which only the other rows tell.
+    if (stable && row.col !== DEATH && row.col > OLDER_BIRTHS) continue;
     let state = states.get(row.record);
     if (state === undefined) {
       state = { birth: null, olderBirths: [], death: null, prior: UNSTAMPED, columns: new Map() };
@@ -78,8 +86,15 @@ function groupRows(rows: readonly StampRow[]): Map<string, LoggedState> {
       state.birth = stamp;
       state.prior = { hlc: row.prior_hlc, origin: row.prior_origin };
     } else if (row.col === DEATH) state.death = stamp;
-    else if (row.col <= OLDER_BIRTHS) state.olderBirths = [...state.olderBirths, stamp];
+    else if (row.col <= OLDER_BIRTHS) state.olderBirths = [...state.olderBirths, stable ? UNSTAMPED : stamp];
     else (state.columns as Map<number, Stamp>).set(row.col, stamp);
+  }
+  for (const [record, state] of states) {
+    if (state.death !== null && state.death.hlc <= floor && state.columns.size === 0) state.death = null;
+    if (state.birth === null) {
+      state.olderBirths = [];
+      if (state.death === null && state.columns.size === 0) states.delete(record);
+    }
   }
   return states;
 }

@@ -74,6 +74,10 @@ export class FakeEngine implements Engine {
     };
   }
 
+  get services(): Engine["services"] {
+    throw new Error("the fake engine has no services");
+  }
+
   async journal(): Promise<readonly JournalEntry[]> {
     return [];
   }

@@ -1,0 +1,141 @@
+import type { SyncRegistry } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import { loadParked, unpark } from "../storage/parked.js";
+import { presentRows } from "../storage/present-rows.js";
+import type { RecordReader } from "../storage/record-reader.js";
+import { BIRTH, DEATH, loadLogged, OLDER_BIRTHS, stateOf } from "../storage/stamp-store.js";
+import { prepared } from "../storage/statements.js";
+import { removeWaiting, type WaitingReference } from "../storage/waiting.js";
+import { columnStamp, lifeOf } from "./record-state.js";
+
+/**
+ * Forgets what every member has. Raising the floor is the one step that changes the meaning of anything: with it,
+ * references that do not hold become final, and stamps at or below it count as gone. It is one transaction; removing the
+ * rows themselves is mere tidying, and can be done in slices, later, or never.
+ */
+export interface ForgetDeps {
+  readonly registry: SyncRegistry;
+  readonly reader: RecordReader;
+}
+
+/**
+ * Raises the floor. A reference is final when the floor has passed its stamp and its target is neither here nor held, or
+ * lives a life that began later and below the floor: then a hidden record is erased without a tombstone, and a nullable
+ * reference is NULL for good. Every device comes to the same by itself.
+ */
+export function raiseFloor(tx: LogTransaction, to: number, deps: ForgetDeps): { readonly hiddenRecords: number } {
+  if (to <= tx.floor) return { hiddenRecords: 0 };
+  const erased = settleReferences(tx.db, to, deps, true);
+  tx.raiseFloor(to);
+  tx.save();
+  return { hiddenRecords: erased };
+}
+
+/** How many hidden records would be erased, at least: what hangs below an erased one is not followed. */
+export function countFinal(db: Sqlite, to: number, deps: ForgetDeps): number {
+  return settleReferences(db, to, deps, false);
+}
+
+function settleReferences(db: Sqlite, to: number, deps: ForgetDeps, act: boolean): number {
+  let erased = 0;
+  for (;;) {
+    const final = finalReferences(db, to, deps);
+    if (!act) return new Set(final.filter(isRequired(deps)).map(({ model, record }) => `${model} ${record}`)).size;
+    if (final.length === 0) return erased;
+    for (const reference of final) {
+      const { model, record, column } = reference;
+      if (isRequired(deps)(reference)) {
+        erased += erase(db, model, record);
+      } else removeWaiting(db, model, record, column);
+    }
+    // What was erased may have been what others wait for.
+  }
+}
+
+function isRequired({ registry }: ForgetDeps) {
+  return ({ model, column }: WaitingReference) =>
+    registry.byNumber.get(model)?.columnByNumber.get(column)?.reference?.required === true;
+}
+
+function finalReferences(db: Sqlite, to: number, deps: ForgetDeps): WaitingReference[] {
+  const waiting = prepared(
+    db,
+    "SELECT target_model AS targetModel, target, model, record, col AS column FROM tidemark_waiting",
+  ).all() as WaitingReference[];
+  return waiting.filter((reference) => {
+    const model = deps.registry.byNumber.get(reference.model);
+    if (model === undefined) return false;
+    const state = stateOf(loadLogged(db, model.number, [reference.record]).get(reference.record), true);
+    const stamp = columnStamp(state, model.ownership.kind === "device" ? 0 : reference.column);
+    return stamp.hlc <= to && targetIsGone(db, to, reference, deps);
+  });
+}
+
+/** Whether the target is neither here nor held below `to`, or lives a later life that began at or below it. */
+function targetIsGone(db: Sqlite, to: number, { targetModel, target }: WaitingReference, deps: ForgetDeps): boolean {
+  const model = deps.registry.byNumber.get(targetModel);
+  const logged = loadLogged(db, targetModel, [target]).get(target);
+  const parked = loadParked(db, targetModel, [target]).get(target);
+  const visible = model !== undefined && presentRows({ db, model, records: [target], reader: deps.reader }).has(target);
+  if (visible) return lifeOf(stateOf(logged, true)).hlc <= to;
+  if (parked !== undefined && parked.kind !== "dead") return false;
+  const state = stateOf(logged, false);
+  return state.death.hlc <= to && [...state.columns.values()].every((stamp) => stamp.hlc <= to);
+}
+
+function erase(db: Sqlite, model: number, record: string): number {
+  const parked = prepared(db, "SELECT 1 FROM tidemark_parked WHERE model = ? AND record = ?").get(model, record);
+  unpark(db, model, record);
+  removeWaiting(db, model, record);
+  prepared(db, "DELETE FROM tidemark_stamp WHERE model = ? AND record = ?").run(model, record);
+  prepared(db, "DELETE FROM tidemark_extra WHERE model = ? AND record = ?").run(model, record);
+  return parked === undefined ? 0 : 1;
+}
+
+export interface Sweep {
+  /** Rows that were removed. */
+  readonly removed: number;
+  /** Where to go on; null when the whole log has been looked at. */
+  readonly next: number | null;
+}
+
+/** Removes rows at or below the floor, in the order of the log from behind `after`, looking at up to `limit` rows. */
+export function sweepLog(tx: LogTransaction, after: number, limit: number): Sweep {
+  const { db, floor } = tx;
+  if (floor >= tx.highWater) {
+    // Every stamp that was ever merged here lies at or below the clock: SQLite empties the table at once.
+    const removed = prepared(db, "DELETE FROM tidemark_stamp").run().changes;
+    prepared(db, "DELETE FROM tidemark_parked WHERE kind = 'dead'").run();
+    return { removed, next: null };
+  }
+  const rows = prepared(
+    db,
+    "SELECT seq, model, record, col, hlc FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?",
+  ).all(after, limit) as { seq: number; model: number; record: string; col: number; hlc: number }[];
+  let removed = 0;
+  for (const { model, record, col, hlc } of rows) {
+    if (hlc > floor) continue;
+    const kept = loadLogged(db, model, [record]).get(record);
+    if (col === DEATH && kept?.death != null) continue;
+    if (col <= OLDER_BIRTHS && kept?.birth != null) {
+      prepared(db, "UPDATE tidemark_stamp SET hlc = 0, origin = 0 WHERE model = ? AND record = ? AND col = ?").run(
+        model,
+        record,
+        col,
+      );
+      continue;
+    }
+    prepared(db, "DELETE FROM tidemark_stamp WHERE model = ? AND record = ? AND col = ?").run(model, record, col);
+    if (col !== BIRTH && kept === undefined) {
+      prepared(db, "DELETE FROM tidemark_parked WHERE model = ? AND record = ? AND kind = 'dead'").run(model, record);
+    }
+    removed += 1;
+  }
+  return { removed, next: rows.length < limit ? null : rows[rows.length - 1]!.seq };
+}
+
+/** Rows at or below a time: what a sweep up to there would remove. Looks at the whole log. */
+export function countStable(db: Sqlite, to: number): number {
+  return prepared(db, "SELECT count(*) FROM tidemark_stamp WHERE hlc <= ?").pluck().get(to) as number;
+}

@@ -1,0 +1,93 @@
+import type { LogMaintenance, PruneResult, StablePoint } from "@tidemark/plugin-api";
+import { physicalMs } from "../clock/hybrid-logical-clock.js";
+import { readState } from "../storage/log-transaction.js";
+import { syncTableBytes } from "../storage/sync-bytes.js";
+import { countFinal, countStable, raiseFloor, sweepLog } from "./forget.js";
+import type { LocalLibrary } from "./local-library.js";
+import type { Replicator } from "./replicator.js";
+import { stableTime } from "./stable-point.js";
+
+/** Acknowledging and forgetting, as the kernel offers them to plugins. */
+const SWEEP_ROWS = 500;
+/** Pages given back to the file system in one step; more holds the loop for too long. */
+const COMPACT_PAGES = 100;
+
+export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator): LogMaintenance {
+  const { deps } = library;
+  const { connection, members } = deps;
+
+  const point = (): StablePoint => {
+    const { hlc, heldBackBy } = stableTime(connection, members);
+    return {
+      hlc,
+      atMs: physicalMs(hlc),
+      heldBackBy: heldBackBy.map(({ member, entry }) => ({
+        member: member.origin,
+        deviceId: member.deviceId,
+        name: member.name,
+        acknowledgedUpToMs: entry === null ? null : physicalMs(entry),
+      })),
+    };
+  };
+
+  return {
+    async acknowledge() {
+      replicator.acknowledge();
+    },
+    async stablePoint() {
+      return point();
+    },
+    async prune({ upToHlc = Number.MAX_SAFE_INTEGER, maxSlices = Number.MAX_SAFE_INTEGER } = {}) {
+      let stable = point();
+      const { hiddenRecords } = await library.write("raise the floor", (tx) => {
+        stable = point();
+        return raiseFloor(tx, Math.min(stable.hlc, upToHlc), deps);
+      });
+      let stamps = 0;
+      let after: number | null = 0;
+      for (let slice = 0; slice < maxSlices && after !== null; slice++) {
+        const from: number = after;
+        const sweep = await library.write("prune", (tx) => sweepLog(tx, from, SWEEP_ROWS));
+        stamps += sweep.removed;
+        after = sweep.next;
+      }
+      if (stamps > 0 || hiddenRecords > 0) {
+        deps.events.emit("logPruned", { stamps, hiddenRecords, upToMs: physicalMs(readState(connection).floor) });
+      }
+      return { stamps, hiddenRecords, more: after !== null, point: stable } satisfies PruneResult;
+    },
+    async dryRun({ upToHlc = Number.MAX_SAFE_INTEGER } = {}) {
+      await library.fold();
+      const stable = point();
+      const to = Math.min(stable.hlc, upToHlc);
+      return {
+        stamps: countStable(connection, to),
+        hiddenRecords: countFinal(connection, to, deps),
+        more: false,
+        point: stable,
+      };
+    },
+    async compact() {
+      let freed = 0;
+      for (;;) {
+        const pages = await deps.writer.run({
+          name: "compact",
+          body: (db) => {
+            // 2 is INCREMENTAL; anything else is the application's choice, and is left alone.
+            if (db.pragma("auto_vacuum", { simple: true }) !== 2) return 0;
+            const before = db.pragma("freelist_count", { simple: true }) as number;
+            db.exec(`PRAGMA incremental_vacuum(${COMPACT_PAGES})`);
+            return before - (db.pragma("freelist_count", { simple: true }) as number);
+          },
+        });
+        freed += pages;
+        if (pages < COMPACT_PAGES) return freed;
+      }
+    },
+    async size() {
+      const bytes = await deps.pool.withReader("size of the log", (db) => syncTableBytes(db));
+      const logEntries = connection.prepare("SELECT count(*) FROM tidemark_stamp").pluck().get() as number;
+      return { logEntries, bytes };
+    },
+  };
+}
