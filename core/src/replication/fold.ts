@@ -19,7 +19,7 @@ import { identityAt, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage
 import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
-import { deriveIdentity, quote } from "../storage/row-writer.js";
+import { deriveIdentity, quote, targetsOf } from "../storage/row-writer.js";
 import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
@@ -80,6 +80,16 @@ interface Folding {
   refused: "created" | "changed" | null;
 }
 
+/** What one page of the outbox is about. */
+interface Collected {
+  readonly all: Folding[];
+  readonly changes: readonly { readonly entry: OutboxEntry; readonly folding: Folding }[];
+  readonly deaths: PendingDeaths;
+  readonly known: Map<SyncModel, Map<string, Folding>>;
+  /** Records to be looked at again although nothing has changed them. */
+  readonly others: { readonly model: SyncModel; readonly record: string }[];
+}
+
 export class Fold {
   readonly #deps: FoldDeps;
 
@@ -109,7 +119,10 @@ export class Fold {
       if (!alone && this.#refuses(owners, ownDevice, folding, entry)) continue;
       this.#change(tx, folding, entry);
     }
-    if (!alone) this.#stampLateReferences(tx, records.all);
+    if (!alone) {
+      this.#stampInherited(tx, records, (model, record) => this.#isOwn(tx.db, owners, ownDevice, model, record));
+      this.#stampLateReferences(tx, records.all);
+    }
 
     let stamps = 0;
     if (!alone) {
@@ -119,7 +132,7 @@ export class Fold {
       }
     }
     const refused = this.#takeBack(tx, records.all);
-    this.#consequences(tx, records.all);
+    this.#consequences(tx, records);
     this.#consume(tx.db, entries, emptied);
     if (alone) forgetStamps(tx);
     return {
@@ -136,7 +149,7 @@ export class Fold {
     else removeFromOutbox(db, entries[entries.length - 1]!.seq);
   }
 
-  #collect(db: Sqlite, entries: readonly OutboxEntry[]) {
+  #collect(db: Sqlite, entries: readonly OutboxEntry[]): Collected {
     const deaths = new PendingDeaths(db);
     const named: { entry: OutboxEntry; model: SyncModel; record: string }[] = [];
     const byModel = new Map<SyncModel, Set<string>>();
@@ -165,24 +178,13 @@ export class Fold {
       if (folding === undefined) {
         const stored = logged.get(model)!.get(record);
         const before = stored !== undefined ? stateOf(stored, true) : entry.mask === BORN ? UNKNOWN : SETTLED;
-        folding = {
-          model,
-          record,
-          logged: stored,
-          before,
-          state: before,
-          born: false,
-          died: false,
-          key: null,
-          edited: new Set(),
-          refused: null,
-        };
+        folding = newFolding(model, record, stored, before);
         known.get(model)!.set(record, folding);
         all.push(folding);
       }
       changes.push({ entry, folding });
     }
-    return { all, changes, deaths };
+    return { all, changes, deaths, known, others: [] };
   }
 
   /** The identity behind an entry; null when a derived one can't be told any more because a target has vanished. */
@@ -251,50 +253,138 @@ export class Fold {
   }
 
   /**
+   * A row that takes the place of another one under the same key (a replacement, another identity) inherits what refers
+   * to that key. Those references have not been written, but mean another life now, and say so by a stamp of their own.
+   */
+  #stampInherited(tx: LogTransaction, records: Collected, isOwn: (model: SyncModel, record: string) => boolean): void {
+    const { db } = tx;
+    const predecessors = new Map<string, string>();
+    for (const { entry, folding } of records.changes) {
+      if (entry.mask !== BORN && entry.mask < 0) {
+        for (const value of [entry.key, folding.record]) {
+          if (value !== null) predecessors.set(`${folding.model.number} ${typeof value} ${value}`, folding.record);
+        }
+      }
+    }
+    if (predecessors.size === 0) return;
+    for (const target of records.all.slice()) {
+      if (!target.born || target.refused !== null) continue;
+      for (const { model, column } of target.model.referencedBy) {
+        const value = column.reference!.byIdentity ? target.record : target.key;
+        const predecessor =
+          value === null ? undefined : predecessors.get(`${target.model.number} ${typeof value} ${value}`);
+        if (value === null || predecessor === undefined) continue;
+        for (const record of rowsReferring({ db, model, column, value })) {
+          const former = formerIdentity(model, column, record, predecessor);
+          if (former !== record) {
+            // A junction is named by what it joins: under another name it is another record.
+            const old = this.#folding(db, records, model, former);
+            old.state = diedLocally(tx.tick());
+            old.died = true;
+            old.born = false;
+            const renamed = this.#folding(db, records, model, record, UNKNOWN);
+            if (renamed.born) continue;
+            renamed.state = bornLocally(renamed.state, tx.tick(), tx.floor, this.#deps.members.order);
+            renamed.born = true;
+            continue;
+          }
+          if (!isOwn(model, record)) {
+            // Nobody but its owner may say that it refers to the new life.
+            records.others.push({ model, record });
+            continue;
+          }
+          const child = this.#folding(db, records, model, record);
+          const group = groupOf(column, model);
+          const life = target.state.births[0]!;
+          if (child.refused !== null || this.#deps.members.order.compare(columnStamp(child.state, group), life) > 0)
+            continue;
+          child.state = editedLocally(child.state, [group], tx.tick());
+        }
+      }
+    }
+  }
+
+  #isOwn(db: Sqlite, owners: OwnerFinder, ownDevice: string, model: SyncModel, record: string): boolean {
+    if (model.ownership.kind !== "device" || model.identity.kind !== "column") return true;
+    const [first] = model.ownership.path;
+    const hop =
+      first === undefined
+        ? null
+        : (prepared(
+            db,
+            `SELECT ${quote(first.column)} FROM ${quote(model.table)} WHERE ${quote(model.identity.column)} = ?`,
+          )
+            .pluck()
+            .get(record) as OutboxEntry["hop"]);
+    const entry = { seq: Number.MAX_SAFE_INTEGER, model: model.number, record, mask: 0, part: 0, key: null, hop };
+    const owner = owners.ownerOf(model, entry, record);
+    return owner === null || owner === ownDevice;
+  }
+
+  /** The folding of a record that no entry of this page may have named. */
+  #folding(
+    db: Sqlite,
+    records: Collected,
+    model: SyncModel,
+    record: string,
+    otherwise: RecordState = SETTLED,
+  ): Folding {
+    const known = records.known.get(model)?.get(record);
+    if (known !== undefined) return known;
+    const logged = loadLogged(db, model.number, [record]).get(record);
+    const folding = newFolding(model, record, logged, logged === undefined ? otherwise : stateOf(logged, true));
+    const group = records.known.get(model) ?? new Map<string, Folding>();
+    group.set(record, folding);
+    records.known.set(model, group);
+    records.all.push(folding);
+    return folding;
+  }
+
+  /**
    * A reference counts only if it is younger than its target's life. Within one transaction an application may write a
    * child before its parent; such a reference takes a stamp of its own, after the parent's birth.
    */
   #stampLateReferences(tx: LogTransaction, all: readonly Folding[]): void {
-    const births = new Map<SyncModel, { byKey: Map<number, Stamp>; last: number }>();
-    for (const { model, born, key, state } of all) {
-      if (!born || key === null || state.births.length === 0) continue;
-      const group = births.get(model) ?? { byKey: new Map(), last: 0 };
-      const stamp = state.births[state.births.length - 1]!;
-      group.byKey.set(key, stamp);
-      group.last = Math.max(group.last, stamp.hlc);
+    const { order } = this.#deps.members;
+    const births = new Map<SyncModel, { readonly lives: Map<string, Stamp>; last: number }>();
+    for (const { model, record, born, state } of all) {
+      if (!born || state.births.length === 0) continue;
+      const group = births.get(model) ?? { lives: new Map<string, Stamp>(), last: 0 };
+      const life = state.births[0]!;
+      group.lives.set(record, life);
+      group.last = Math.max(group.last, life.hlc);
       births.set(model, group);
     }
-    const children = new Map<SyncModel, Map<string, Folding>>();
+    if (births.size === 0) return;
+    const children = new Map<SyncModel, Folding[]>();
     for (const folding of all) {
-      if (folding.state.births.length === 0 || (!folding.born && folding.edited.size === 0)) continue;
-      const group = children.get(folding.model) ?? new Map();
-      group.set(folding.record, folding);
-      children.set(folding.model, group);
-    }
-    for (const [model, group] of children) {
-      if (model.identity.kind !== "column") continue; // The key of a junction can only name rows that are there.
-      for (const column of model.references) {
+      const { model, state, before } = folding;
+      if (state.births.length === 0 || state === before) continue;
+      const early = model.references.some((column) => {
         const targets = births.get(column.reference!.target);
-        if (targets === undefined || column.reference!.byIdentity) continue;
-        const stampGroup = model.ownership.kind === "device" ? 0 : column.number;
-        const early = [...group.values()].filter(
-          (folding) => columnStamp(folding.state, stampGroup).hlc < targets.last && folding.state !== folding.before,
-        );
-        if (early.length === 0) continue;
-        const rows = prepared(
-          tx.db,
-          `SELECT t.${quote(model.identity.column)} AS record, t.${quote(column.column)} AS key
-           FROM json_each(?) j CROSS JOIN ${quote(model.table)} t ON t.${quote(model.identity.column)} = j.value`,
-        ).all(JSON.stringify(early.map(({ record }) => record))) as { record: string; key: number | null }[];
-        for (const { record, key } of rows) {
-          const birth = key === null ? undefined : targets.byKey.get(key);
-          const folding = group.get(record)!;
-          if (
-            birth === undefined ||
-            this.#deps.members.order.compare(columnStamp(folding.state, stampGroup), birth) > 0
-          )
-            continue;
-          folding.state = editedLocally(folding.state, [stampGroup], tx.tick());
+        return targets !== undefined && columnStamp(state, groupOf(column, model)).hlc < targets.last;
+      });
+      if (!early) continue;
+      const group = children.get(model);
+      if (group === undefined) children.set(model, [folding]);
+      else group.push(folding);
+    }
+    for (const [model, early] of children) {
+      const rows = this.#deps.reader.readByIdentity(
+        tx.db,
+        model,
+        early.map(({ record }) => record),
+      );
+      for (const folding of early) {
+        const row = rows.get(folding.record);
+        if (row === undefined) continue;
+        for (const column of model.references) {
+          const target = row[model.columns.indexOf(column)];
+          const life = typeof target === "string" ? births.get(column.reference!.target)?.lives.get(target) : undefined;
+          const group = groupOf(column, model);
+          if (life === undefined || (column.reference!.target === model && target === folding.record)) continue;
+          if (order.compare(columnStamp(folding.state, group), life) > 0) continue;
+          folding.state = editedLocally(folding.state, [group], tx.tick());
         }
       }
     }
@@ -336,9 +426,9 @@ export class Fold {
   }
 
   /** What local changes mean for records that were parked, or that refer to what went. */
-  #consequences(tx: LogTransaction, all: readonly Folding[]): void {
+  #consequences(tx: LogTransaction, { all, others }: Collected): void {
     const { db } = tx;
-    const again: { model: SyncModel; record: string }[] = [];
+    const again = others.slice();
     const waits = anyWaiting(db);
     const parks = anyParked(db);
     const accepted = all.filter(({ refused }) => refused === null);
@@ -395,6 +485,34 @@ export class Fold {
     park({ db, model: model.number, record, parked: { ...parked, values }, now: this.#deps.now() });
     return true;
   }
+}
+
+function newFolding(model: SyncModel, record: string, logged: LoggedState | undefined, before: RecordState): Folding {
+  return {
+    model,
+    record,
+    logged,
+    before,
+    state: before,
+    born: false,
+    died: false,
+    key: null,
+    edited: new Set(),
+    refused: null,
+  };
+}
+
+/** The stamp group of a column: 0 where the whole row has one stamp. */
+function groupOf(column: SyncColumn, model: SyncModel): number {
+  return model.ownership.kind === "device" ? 0 : column.number;
+}
+
+/** The identity that a row had while `column` referred to `predecessor`: another one only if it is derived. */
+function formerIdentity(model: SyncModel, column: SyncColumn, record: string, predecessor: string): string {
+  if (model.identity.kind === "column") return record;
+  const at = model.identity.columns.indexOf(column);
+  const targets = targetsOf(model.identity.columns, record);
+  return at < 0 || targets === null ? record : deriveIdentity(targets.with(at, predecessor));
 }
 
 function namedValues(model: SyncModel, row: readonly WireValue[]): Record<string, WireValue> {
