@@ -25,7 +25,8 @@ const FRAMES: readonly (readonly [string, unknown])[] = [
   ["a negative count", { t: "applied", n: -1 }],
   ["a count beyond all counts", Buffer.from('{"t":"applied","n":1e400}')],
   ["the key __proto__", Buffer.from('{"t":"applied","n":1,"__proto__":{"polluted":true}}')],
-  ["a fragment in the midst of another message", Buffer.from([3, 1, 2])],
+  ["a fragment of an unknown kind", Buffer.from([3, 1, 2])],
+  ["a fragment too short to be one", Buffer.from([1, 0x7b])],
   ["nesting without an end", Buffer.from(`${'{"t":'.repeat(20_000)}1${"}".repeat(20_000)}`)],
   ["a frame above the limit", Buffer.alloc(2 * 1024 * 1024, 0x7b)],
   ["a message that belongs elsewhere", { t: "joined", origin: "o", hlc: 1, members: [] }],
@@ -386,6 +387,27 @@ describe("an answer or a request", () => {
       for (let sent = 0; sent < 1_000; sent++) session.send({ t: "backfill" });
       await clock.settle();
       await a.dataSource.query("COMMIT");
+    };
+    await costsTheSession(session, attack, MALFORMED);
+  });
+
+  it("a message of more parts than an introduction can have ends the session", async () => {
+    const session = await connect();
+    const part = Buffer.alloc(512 * 1024, 0x20);
+    part[0] = 1;
+    const attack = () => {
+      for (let sent = 0; sent < 12; sent++) session.send(part);
+    };
+    await costsTheSession(session, attack, MALFORMED);
+  });
+
+  it("a message in the midst of another one ends the session", async () => {
+    const session = await introduced({ ready: false });
+    const part = Buffer.alloc(2_000, 0x20);
+    part[0] = 1;
+    const attack = () => {
+      session.send(part);
+      session.send({ t: "ready" });
     };
     await costsTheSession(session, attack, MALFORMED);
   });

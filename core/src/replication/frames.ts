@@ -10,6 +10,10 @@ const OPENING_BRACE = 0x7b;
 
 /** Bytes of a fragment: with its leading byte no more than the smallest `maxFrameBytes` that can be set. */
 export const FRAGMENT_BYTES = 64 * 1024 - 1;
+/** Smaller parts than this are sent by nobody but whoever wants to fill the memory with their number. */
+const LEAST_FRAGMENT_BYTES = 1_024;
+/** The longest message of a peer that has not introduced itself yet. */
+export const MAX_INTRODUCTION_BYTES = 4 * 1024 * 1024;
 /** The longest message that is put together again, in bytes. A record that is longer than this can't be synced. */
 export const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 
@@ -34,8 +38,11 @@ export class MessageAssembler {
   #parts: Uint8Array[] = [];
   #bytes = 0;
 
-  /** The message that the frame completes; null while more has to come. Throws `TIDEMARK_WIRE_MALFORMED`. */
-  take(frame: Uint8Array): Uint8Array | null {
+  /**
+   * The message of at most `limit` bytes that the frame completes; null while more has to come. Throws
+   * `TIDEMARK_WIRE_MALFORMED`.
+   */
+  take(frame: Uint8Array, limit = MAX_MESSAGE_BYTES): Uint8Array | null {
     const kind = frame[0];
     if (kind === OPENING_BRACE) {
       if (this.#parts.length > 0)
@@ -45,7 +52,9 @@ export class MessageAssembler {
     if (kind !== MORE && kind !== LAST)
       throw replicationErrors.malformed({ reason: "a frame is neither a message nor a part of one" });
     this.#bytes += frame.length - 1;
-    if (this.#bytes > MAX_MESSAGE_BYTES) throw replicationErrors.malformed({ reason: "a message is too long" });
+    if (kind === MORE && frame.length < LEAST_FRAGMENT_BYTES)
+      throw replicationErrors.malformed({ reason: "a part of a message is too short" });
+    if (this.#bytes > limit) throw replicationErrors.malformed({ reason: "a message is too long" });
     this.#parts.push(frame.subarray(1));
     if (kind === MORE) return null;
     const message = Buffer.concat(this.#parts);

@@ -14,7 +14,7 @@ import { CatchUp } from "./catch-up.js";
 import { isUnsettled, ownVector } from "./change-page.js";
 import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
 import { replicationErrors } from "./errors.js";
-import { framesOf, MessageAssembler } from "./frames.js";
+import { framesOf, MAX_INTRODUCTION_BYTES, MAX_MESSAGE_BYTES, MessageAssembler } from "./frames.js";
 import { authenticate, type Introduction } from "./handshake.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
@@ -261,7 +261,10 @@ export class Session {
     if (this.#closed) return;
     let message: Message;
     try {
-      const whole = this.#assembler.take(frame);
+      const whole = this.#assembler.take(
+        frame,
+        this.#introducing === null ? MAX_MESSAGE_BYTES : MAX_INTRODUCTION_BYTES,
+      );
       if (whole === null) return;
       message = decodeMessage(whole);
       if (message.t === "bye") {
