@@ -31,6 +31,17 @@ describe("what is written", () => {
     expect(taken(db)).toEqual(["birth a", "edit a 1", "edit a 1,2", "death a key=1"]);
   });
 
+  it("carries the local key of a row that is born or gets another identity", () => {
+    const db = notes();
+    db.exec("INSERT INTO note (id, uuid) VALUES (7, 'a')");
+    db.exec("UPDATE note SET uuid = 'b'");
+    const births = db.prepare("SELECT record, key FROM tidemark_outbox WHERE mask = -1 ORDER BY seq").raw().all();
+    expect(births).toEqual([
+      ["a", 7],
+      ["b", 7],
+    ]);
+  });
+
   it("carries the wall time as a julian day", () => {
     const db = notes();
     db.exec("INSERT INTO note (uuid) VALUES ('a')");
