@@ -2,7 +2,7 @@
 // `npm run api` fails when a report is out of date or a public symbol has no documentation; `npm run api -- --write`
 // brings the reports up to date. Reads the built declarations: build first.
 
-import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Extractor, ExtractorConfig, ExtractorLogLevel } from "@microsoft/api-extractor";
@@ -16,7 +16,11 @@ const entries = [
   { name: "core-testing", folder: "core", declarations: "dist/testing/index.d.ts" },
   { name: "plugin-backoff", folder: "plugins/backoff", declarations: "dist/index.d.ts" },
   { name: "plugin-fk-batching", folder: "plugins/fk-batching", declarations: "dist/index.d.ts" },
-  { name: "plugin-websocket", folder: "plugins/websocket", declarations: "dist/index.d.ts" },
+  ...readdirSync(join(root, "plugins")).map((plugin) => ({
+    name: `plugin-${plugin}`,
+    folder: `plugins/${plugin}`,
+    declarations: "dist/index.d.ts",
+  })),
 ];
 
 /** An exported symbol, as a report marks it. Members of documented types may speak for themselves. */
