@@ -1,3 +1,4 @@
+import { logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, describe, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
@@ -171,6 +172,15 @@ class World {
     }
   }
 
+  /** What a pruning plugin does: says what is here, and forgets what everybody has. */
+  async prune(index: number, settleMs = 50): Promise<void> {
+    const maintenance = this.devices[index]!.tidemark.services.get(logMaintenance);
+    await maintenance.acknowledge();
+    await this.clock.advance(settleMs);
+    const { stamps, hiddenRecords, point } = await maintenance.prune();
+    this.trace.push(`${NAMES[index]}: prune ${stamps} stamps, ${hiddenRecords} hidden, up to ${point.hlc}`);
+  }
+
   async restart(index: number): Promise<void> {
     const old = this.devices[index]!;
     this.trace.push(`${NAMES[index]}: restart`);
@@ -179,12 +189,9 @@ class World {
     await this.add(index, old.database);
   }
 
-  async state(kernel: TestKernel): Promise<unknown> {
+  async state(kernel: TestKernel): Promise<readonly string[]> {
     const digests = await Promise.all(MODELS.map((model) => kernel.tidemark.digest(model)));
-    const hidden = await kernel.dataSource.query(
-      "SELECT m.name AS model, p.record, p.kind FROM tidemark_parked p JOIN tidemark_model m ON m.num = p.model WHERE p.kind IN ('hidden', 'quarantined', 'deferred') ORDER BY 1, 2",
-    );
-    return { digests: digests.map(({ model, rows, digest }) => `${model} ${rows} ${digest}`), hidden };
+    return digests.map(({ model, rows, digest }) => `${model} ${rows} ${digest}`);
   }
 
   async isCalm(): Promise<boolean> {
@@ -222,7 +229,8 @@ async function run(seed: number): Promise<void> {
     else if (dice < 0.95) {
       const link = 1 + world.below(size - 1);
       world.network.loseAfter({ from: NAMES[link - 1]!, to: NAMES[link]! }, { frames: world.below(6) });
-    } else await world.clock.advance(world.below(1_500));
+    } else if (dice < 0.97) await world.prune(world.below(size));
+    else await world.clock.advance(world.below(1_500));
   }
   for (let link = 1; link < size; link++) world.network.heal(NAMES[link - 1]!, NAMES[link]!);
   let calm = false;
@@ -237,6 +245,17 @@ async function run(seed: number): Promise<void> {
   for (const device of world.devices) {
     expect(await device.dataSource.query("PRAGMA foreign_key_check"), context).toEqual([]);
   }
+  // Once everybody has everything, nothing is left to remember, and nothing stays hidden.
+  for (let turn = 0; turn < 2 * size + 2; turn++)
+    for (let index = 0; index < size; index++) await world.prune(index, 1_200);
+  const after = `${context}\n${world.trace.slice(-size).join("\n")}`;
+  for (const device of world.devices) {
+    const { logEntries, parked, outbox } = await device.tidemark.status();
+    const nothing = { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 };
+    expect({ logEntries, outbox, parked }, after).toEqual({ logEntries: 0, outbox: 0, parked: nothing });
+  }
+  const pruned = await Promise.all(world.devices.map((device) => world.state(device)));
+  for (const state of pruned.slice(1)) expect(state, after).toEqual(pruned[0]);
 }
 
 describe("convergence", () => {
