@@ -6,17 +6,13 @@ import { expectSameTable, query, shared, TestLibrary } from "./library.test-supp
 let library: TestLibrary;
 afterEach(() => library.dispose());
 
-/** Two devices whose tables are made by the given statements. */
-async function pairWith(
-  entities: NonNullable<ConstructorParameters<typeof TestLibrary>[0]["entities"]>,
-  declarations: Parameters<typeof shared>,
-  ...statements: readonly string[]
-): Promise<{ a: TestKernel; b: TestKernel }> {
-  library = new TestLibrary({ entities, declarations: shared(...declarations) });
+/** Two devices with a table for {@link Plain} of their own making. */
+async function pairWith(table: string): Promise<{ a: TestKernel; b: TestKernel }> {
+  library = new TestLibrary({ entities: [Plain], declarations: shared(Plain) });
   const options = {
     synchronize: false,
     before: async ({ dataSource }: TestKernel) => {
-      for (const statement of statements) await dataSource.query(statement);
+      await dataSource.query(`CREATE TABLE plain (${table}`);
     },
   };
   const a = await library.device("a", options);
@@ -120,7 +116,7 @@ for (const [what, table] of [
   ],
 ] as const) {
   it(`takes a table with ${what}`, async () => {
-    const { a, b } = await pairWith([Plain], [Plain], `CREATE TABLE plain (${table}`);
+    const { a, b } = await pairWith(table);
     await a.dataSource.query("INSERT INTO plain (uuid, n, data) VALUES ('p', 1, x'00'), ('q', 2, NULL)");
     await library.settle(a, b);
     await b.dataSource.query("UPDATE plain SET n = 7, data = x'ff' WHERE uuid = 'p'");
@@ -140,9 +136,7 @@ for (const [what, table] of [
 
 it("lets rows of a STRICT table exchange unique values, or leaves them aside, but never stops", async () => {
   const { a, b } = await pairWith(
-    [Plain],
-    [Plain],
-    "CREATE TABLE plain (uuid TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL UNIQUE, data BLOB, twice INTEGER) STRICT",
+    "uuid TEXT NOT NULL PRIMARY KEY, n INTEGER NOT NULL UNIQUE, data BLOB, twice INTEGER) STRICT",
   );
   await a.dataSource.query("INSERT INTO plain (uuid, n) VALUES ('p', 1), ('q', 2)");
   await library.settle(a, b);
