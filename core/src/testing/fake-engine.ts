@@ -1,9 +1,14 @@
 // Stands where storage and replication stand, and does nothing: for tests of the kernel and of plugins alone. It notes
 // what it is asked, and lets a step fail or wait.
 
+import type { PruneResult, StablePoint } from "@tidemark/plugin-api";
 import type { Engine, EngineDeps, EngineFactory, JournalEntry, ModelDigest } from "../kernel/engine.js";
 
 type Step = "start" | "pause" | "resume" | "stop" | "resetSyncState" | "uninstall";
+
+const NOTHING_STABLE: StablePoint = { hlc: 0, atMs: 0, heldBackBy: [] };
+const NOTHING_TO_PRUNE: PruneResult = { stamps: 0, hiddenRecords: 0, more: false, point: NOTHING_STABLE };
+const NONE_PARKED = { count: 0, oldestMs: 0 };
 
 export class FakeEngine implements Engine {
   /** The steps that were asked for, in order. */
@@ -74,9 +79,32 @@ export class FakeEngine implements Engine {
     };
   }
 
-  get services(): Engine["services"] {
-    throw new Error("the fake engine has no services");
-  }
+  /** Those of an empty library with nobody else in it. */
+  readonly services: Engine["services"] = {
+    recordKeys: {
+      localKeysFor: async () => new Map(),
+      identitiesFor: async () => new Map(),
+      keyIsIdentity: () => false,
+    },
+    logMaintenance: {
+      acknowledge: async () => {},
+      stablePoint: async () => NOTHING_STABLE,
+      prune: async () => NOTHING_TO_PRUNE,
+      dryRun: async () => NOTHING_TO_PRUNE,
+      compact: async () => 0,
+      size: async () => ({ logEntries: 0, bytes: 0 }),
+    },
+    syncFigures: {
+      peers: async () => [],
+      parked: async () => ({
+        hidden: NONE_PARKED,
+        quarantined: NONE_PARKED,
+        deferred: NONE_PARKED,
+        dead: NONE_PARKED,
+        foreign: NONE_PARKED,
+      }),
+    },
+  };
 
   async journal(): Promise<readonly JournalEntry[]> {
     return [];

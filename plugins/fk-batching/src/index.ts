@@ -34,17 +34,13 @@ export const fkBatching = definePlugin({
   },
   activate({ config, hooks, services, clock, logger, meter }) {
     const counts = new ResolverCounts(meter);
-    const resolver = new ChunkedResolver({
-      // Asked for at each use: it can answer only once the kernel runs.
-      recordKeys: () => services.get(recordKeys),
-      chunkRecords: config.chunkRecords,
-      counts,
-    });
+    const { chunkRecords, maxWaitMs } = config;
+    const resolver = new ChunkedResolver({ recordKeys: services.get(recordKeys), chunkRecords, counts });
     services.provide(referenceResolver, resolver);
     // Last, so that nothing is looked up for operations that another plugin defers or rejects.
     hooks.beforeApplyBatch.tap(
-      async (batch) => await resolveBatch(batch, { resolver, counts, clock, logger, maxWaitMs: config.maxWaitMs }),
-      { order: "post", timeoutMs: config.maxWaitMs + GRACE_MS },
+      async (batch) => await resolveBatch(batch, { resolver, counts, clock, logger, maxWaitMs }),
+      { order: "post", timeoutMs: maxWaitMs + GRACE_MS },
     );
   },
 });

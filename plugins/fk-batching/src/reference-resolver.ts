@@ -58,7 +58,7 @@ export interface ReferenceResolver {
 export const referenceResolver = createServiceToken<ReferenceResolver>("fk-batching.resolver");
 
 export class ChunkedResolver implements ReferenceResolver {
-  readonly #recordKeys: () => RecordKeys;
+  readonly #recordKeys: RecordKeys;
   readonly #chunkRecords: number;
   readonly #counts: ResolverCounts;
 
@@ -67,7 +67,7 @@ export class ChunkedResolver implements ReferenceResolver {
     chunkRecords,
     counts,
   }: {
-    readonly recordKeys: () => RecordKeys;
+    readonly recordKeys: RecordKeys;
     readonly chunkRecords: number;
     readonly counts: ResolverCounts;
   }) {
@@ -86,7 +86,7 @@ export class ChunkedResolver implements ReferenceResolver {
     const outcomes = new Map<string, LocalKeyOutcome>();
     for (const chunk of this.#chunks(identities)) {
       this.#counts.queried();
-      const keys = await this.#recordKeys().localKeysFor({ model, identities: chunk });
+      const keys = await this.#recordKeys.localKeysFor({ model, identities: chunk });
       for (const identity of chunk) {
         const localKey = keys.get(identity);
         outcomes.set(identity, localKey === undefined ? { kind: "missing", identity } : { kind: "found", localKey });
@@ -105,7 +105,7 @@ export class ChunkedResolver implements ReferenceResolver {
     const identities = new Map<LocalRecordKey, string>();
     for (const chunk of this.#chunks(keys)) {
       this.#counts.queried();
-      for (const [key, identity] of await this.#recordKeys().identitiesFor({ model, keys: chunk })) {
+      for (const [key, identity] of await this.#recordKeys.identitiesFor({ model, keys: chunk })) {
         identities.set(key, identity);
       }
     }
