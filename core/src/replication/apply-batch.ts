@@ -145,7 +145,8 @@ async function resolve(
   }
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
   for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
-  for (const { id, reason } of answer.rejected) named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
+  for (const { id, reason } of answer.rejected)
+    named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
   return {
     lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, dataVersion }),
     withheld: (record) => named.get(record) ?? null,
