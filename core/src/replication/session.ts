@@ -192,7 +192,12 @@ export class Session {
 
   async join(): Promise<MessageOf<"joined">> {
     const { device } = this.#library.deps.settings;
-    return await this.#ask("join", { t: "join", deviceId: device.id, name: device.name }, "joined");
+    const granted = await this.#ask("join", { t: "join", deviceId: device.id, name: device.name }, "joined");
+    const self = granted.members.find(({ origin }) => origin === granted.origin);
+    if (self?.deviceId !== device.id) {
+      throw replicationErrors.malformed({ reason: "the membership that it grants is not one of this device" });
+    }
+    return granted;
   }
 
   async setBackfilling(): Promise<void> {

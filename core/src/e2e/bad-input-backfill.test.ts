@@ -1,0 +1,146 @@
+import { expect, it, onTestFinished } from "vitest";
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
+import type { Message, MessageOf } from "../replication/messages.js";
+import { ManualClock } from "../testing/manual-clock.js";
+import { SeededRandom } from "../testing/seeded-random.js";
+import { InMemoryNetwork } from "../transport/in-memory.js";
+import { Tag, testDevice } from "./bad-input.support.js";
+import { ScriptedPeer, type ScriptedSession } from "./scripted-peer.support.js";
+
+const clock = new ManualClock();
+const now = () => fromPhysicalMs(clock.now());
+const future = () => now() + 2 * 3_600_000 * 4096;
+
+/** What a server answers to each request; a test bends one of the answers. */
+interface Answers {
+  joined(): unknown;
+  plan(): unknown;
+  rows(request: MessageOf<"backfill-page">): unknown;
+}
+
+const members = () => [
+  { origin: "s-origin", deviceId: "s", name: "s", joinHlc: 1, sponsor: null },
+  { origin: "b-origin", deviceId: "b", name: "b", joinHlc: now(), sponsor: "s-origin" },
+];
+
+const tags = (...records: unknown[]) => ({
+  origins: [["s-origin", "s", "s"]],
+  groups: [{ m: "Tag", c: ["name", "weight"], r: records }],
+});
+
+const honest: Answers = {
+  joined: () => ({ t: "joined", origin: "b-origin", hlc: now(), members: members() }),
+  plan: () => ({
+    t: "backfill-plan",
+    vector: { "s-origin": now() },
+    floor: 0,
+    // The second is a model like any other that this version does not have.
+    totals: { Tag: 4, constructor: 0 },
+    members: members(),
+  }),
+  rows: ({ request, model, after }) => {
+    const page = { t: "backfill-rows", request, floor: 0 };
+    if (model !== "Tag") return { ...page, records: { origins: [], groups: [] }, upTo: null };
+    if (after === null) return { ...page, records: tags(["a", ["a", 1]], ["b", ["b", 1]]), upTo: "b" };
+    return { ...page, records: tags(["c", ["c", 1]], ["d", ["d", 1]]), upTo: null };
+  },
+};
+
+/** Answers everything that the other side asks, for as long as the session lasts. */
+async function serve(session: ScriptedSession, token: number, answers: Answers, joined: boolean): Promise<void> {
+  await session.introduce({ deviceId: "s", origin: "s-origin", token, members: members() as never });
+  for (let read = 0; session.end === null; ) {
+    const message: Message | undefined = session.received[read];
+    if (message === undefined) {
+      await clock.settle();
+      continue;
+    }
+    read += 1;
+    if (message.t === "join" && !joined) session.send(answers.joined());
+    else if (message.t === "backfill") session.send(answers.plan());
+    else if (message.t === "backfill-page") session.send(answers.rows(message));
+    else if (message.t === "pull") return;
+  }
+}
+
+const page = (bent: (request: MessageOf<"backfill-page">) => Record<string, unknown>): Partial<Answers> => ({
+  rows: (request) => ({ ...(honest.rows(request) as object), ...bent(request) }),
+});
+const second = (bent: Record<string, unknown>): Partial<Answers> =>
+  page(({ model, after }) => (model === "Tag" && after !== null ? bent : {}));
+
+it.each<readonly [string, Partial<Answers>, string | RegExp]>([
+  [
+    "a membership from the future",
+    { joined: () => ({ ...(honest.joined() as object), hlc: future() }) },
+    "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+  ],
+  [
+    "a membership that is not among the members",
+    { joined: () => ({ ...(honest.joined() as object), members: [] }) },
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "the membership of another device",
+    { joined: () => ({ ...(honest.joined() as object), origin: "s-origin" }) },
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "a plan with a vector from the future",
+    { plan: () => ({ ...(honest.plan() as object), vector: { "s-origin": future() } }) },
+    "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+  ],
+  [
+    "a plan with a floor from the future",
+    { plan: () => ({ ...(honest.plan() as object), floor: future() }) },
+    "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+  ],
+  [
+    "rows instead of a plan",
+    { plan: () => ({ ...(honest.rows as never), t: "fetched", request: 1, records: tags(), absent: [] }) },
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  ["rows for another request", page(({ request }) => ({ request: request + 100 })), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows with a floor from the future", page(() => ({ floor: future() })), "TIDEMARK_CLOCK_FROM_THE_FUTURE"],
+  [
+    "rows of another model",
+    second({ records: { origins: [], groups: [{ m: "Folder", c: [], r: [] }] } }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  ["rows from before their range", second({ records: tags(["a", ["a", 2]]) }), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows from behind their range", second({ records: tags(["x", ["x", 2]]), upTo: "c" }), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows that go backwards", second({ upTo: "a" }), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows that stand still", second({ upTo: "b" }), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows with too few values", second({ records: tags(["c", ["c"]]) }), "TIDEMARK_WIRE_MALFORMED"],
+  ["rows with a value that is none", second({ records: tags(["c", [{ z: 1 }, 1]]) }), "TIDEMARK_WIRE_BAD_VALUE"],
+  [
+    "rows with a stamp from the future",
+    second({ records: tags(["c", [future(), 0], [], [], 0, ["c", 1]]) }),
+    "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+  ],
+])("refuses %s, and goes on from there with a server that is right", async (_, bent, code) => {
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+  const server = new ScriptedPeer({ network, address: "s", now: () => clock.now() });
+  onTestFinished(() => server.stop());
+  await server.start();
+  const b = await testDevice("b", { clock, network, dial: ["s"] });
+  let session = server.nextSession();
+  await b.tidemark.start();
+  await serve(await session, 1, { ...honest, ...bent }, false);
+  for (let turn = 0; turn < 50; turn++) await clock.settle();
+  expect(b.recordedOf("catchUpFailed").map((event) => event.code)).toEqual([expect.stringMatching(code)]);
+  expect(b.recordedOf("catchUpDecided")).toMatchObject([{ decision: { action: "retry" } }]);
+  expect(b.recordedOf("backfillCompleted")).toEqual([]);
+  const names = async () =>
+    (await b.dataSource.getRepository(Tag).find({ order: { uuid: "ASC" } })).map((it) => it.name);
+  // Whole pages or nothing.
+  expect([[], ["a", "b"]]).toContainEqual(await names());
+
+  session = server.nextSession();
+  const done = b.next("backfillCompleted");
+  await clock.advance(6_000);
+  await serve(await session, 2, honest, false);
+  await done;
+  expect(await names()).toEqual(["a", "b", "c", "d"]);
+  expect((await b.tidemark.status()).origin).toBe("b-origin");
+});
