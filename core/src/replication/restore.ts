@@ -2,6 +2,7 @@ import { loadLogged, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { applyPage } from "./apply-batch.js";
 import { checkWireRecords } from "./decode-records.js";
+import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import type { MessageOf } from "./messages.js";
 import { columnStamp, type RecordState, type Stamp, UNKNOWN } from "./record-state.js";
@@ -31,7 +32,11 @@ export async function restoreRecords(
       const page = checkWireRecords(answer.records);
       const asked = new Set(records);
       const decoded = await library.decode(page);
-      const served = decoded.records.filter((record) => record.model === model && asked.has(record.record));
+      const served = decoded.records;
+      // What comes here is taken as state, whatever its stamps are: nothing but what was asked for.
+      if (decoded.foreign.length > 0 || !served.every((it) => it.model === model && asked.has(it.record))) {
+        throw replicationErrors.malformed({ reason: "fetched records that nobody asked for" });
+      }
       const absent = answer.absent.filter((record) => asked.has(record));
       await applyPage(library, {
         peer,
