@@ -1,0 +1,110 @@
+// What the plugin is for, counted on the statements that SQLite is given.
+
+import { expect, it } from "vitest";
+import { fkBatching, referenceResolver } from "./index.js";
+import { digestsOf, fill, TestDevices } from "./library.test-support.js";
+import { countLookups } from "./lookup-statements.test-support.js";
+
+const LOCATIONS = 3;
+const KINDS = 20;
+
+/** Fills one device with entries of three references each, and backfills another one from it. */
+async function backfill({
+  entries,
+  pageRecords,
+  enabled,
+}: {
+  readonly entries: number;
+  readonly pageRecords: number;
+  readonly enabled: boolean;
+}) {
+  const devices = new TestDevices();
+  const contents = Math.ceil(entries / 2);
+  const a = await devices.start("a", {
+    rows: [
+      fill("location", "uuid", LOCATIONS, "'l' || n"),
+      fill("kind", "uuid", KINDS, "'k' || n"),
+      fill("content", "uuid", contents, "'c' || n"),
+      // Identities in another order than the keys of what they refer to.
+      fill(
+        "entry",
+        "uuid, location_id, content_id, kind_id",
+        entries,
+        `printf('e%06d', (n * 7919) % ${entries + 1}) || '-' || n,
+         1 + n % ${LOCATIONS}, 1 + n % ${contents}, 1 + n % ${KINDS}`,
+      ),
+    ],
+  });
+  const statements = countLookups(["location", "content", "kind"]);
+  const b = await devices.start("b", {
+    dial: ["a"],
+    dataSourceOptions: { driver: statements.driver },
+    plugins: [fkBatching],
+    settings: { replication: { pageRecords }, plugins: { "fk-batching": enabled } },
+  });
+  await b.next("backfillCompleted", undefined, { past: true });
+  expect((await b.tidemark.digest("Entry")).rows).toBe(entries);
+  expect(await digestsOf(b)).toEqual(await digestsOf(a));
+  const batches = b.recordedOf("batchApplied").filter(({ models }) => models.Entry !== undefined);
+  return {
+    single: statements.single,
+    bulk: statements.bulk,
+    batches: batches.length,
+    referenceLookups: b.recordedOf("batchApplied").reduce((sum, batch) => sum + batch.referenceLookups, 0),
+    stats: enabled ? b.tidemark.services.get(referenceResolver).stats() : undefined,
+    failures: b.recordedOf("catchUpFailed"),
+  };
+}
+
+it("makes a few queries of what is one look-up per reference without it", async () => {
+  const library = { entries: 3_000, pageRecords: 1_000 };
+  const off = await backfill({ ...library, enabled: false });
+  expect(off).toMatchObject({ single: 9_000, referenceLookups: 9_000, failures: [] });
+
+  const on = await backfill({ ...library, enabled: true });
+  expect(on).toMatchObject({ single: 0, referenceLookups: 0, batches: 3, failures: [] });
+  // Three pages of entries with three models each. What the kernel itself looks up in bulk it looks up in both cases.
+  expect(on.bulk - off.bulk).toBe(9);
+  expect(on.stats).toEqual({
+    batches: 3,
+    references: 9_000,
+    missing: 0,
+    queries: 9,
+    lookupsSaved: 9_000,
+    leftToKernel: 0,
+  });
+});
+
+it("asks several times where a batch has more targets than a query takes", async () => {
+  const devices = new TestDevices();
+  const a = await devices.start("a", {
+    rows: [
+      fill("location", "uuid", 1, "'l' || n"),
+      fill("kind", "uuid", 1, "'k' || n"),
+      fill("content", "uuid", 250, "'c' || n"),
+      fill("entry", "uuid, location_id, content_id, kind_id", 250, "'e' || n, 1, n, 1"),
+    ],
+  });
+  const b = await devices.start("b", {
+    dial: ["a"],
+    plugins: [fkBatching],
+    settings: { plugins: { "fk-batching": { settings: { chunkRecords: 100 } } } },
+  });
+  await devices.settle(a, b);
+  expect(b.tidemark.services.get(referenceResolver).stats()).toMatchObject({ batches: 1, queries: 1 + 3 + 1 });
+});
+
+it.runIf(process.env.TIDEMARK_FULL === "1")(
+  "makes fewer than 600 queries of 547,590 look-ups",
+  { timeout: 900_000 },
+  async () => {
+    const library = { entries: 182_530, pageRecords: 2_000 };
+    const off = await backfill({ ...library, enabled: false });
+    expect(off).toMatchObject({ single: 547_590, referenceLookups: 547_590, failures: [] });
+    const on = await backfill({ ...library, enabled: true });
+    expect(on).toMatchObject({ single: 0, referenceLookups: 0, failures: [] });
+    expect(on.bulk - off.bulk).toBe(3 * Math.ceil(182_530 / 2_000));
+    expect(on.bulk - off.bulk).toBeLessThan(600);
+    expect(on.stats).toMatchObject({ references: 547_590, queries: 276, leftToKernel: 0 });
+  },
+);
