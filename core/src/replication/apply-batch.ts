@@ -35,6 +35,8 @@ export interface ReceivedPage {
   /** Runs in the transaction of the last slice, after the records. */
   readonly finish: (tx: LogTransaction) => void;
   readonly vectorMoves: boolean;
+  /** Sees the records of each slice in its transaction, before they are merged. */
+  readonly inspect?: (tx: LogTransaction, records: readonly IncomingRecord[]) => void;
   /** The rows here have been damaged: the values of the page stand wherever its stamps are as new as those here. */
   readonly restores?: boolean;
   /** The page was counted as had before, and its time has come now. */
@@ -63,9 +65,11 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     const last = next + slice.length >= records.length;
     const result = await library.write(`apply from ${received.peer}`, (tx) => {
       const sliceStart = deps.clock.monotonicMs();
-      if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db);
+      if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
       const news = backfill || wasDeferred ? slice : withoutKnown(slice, ownEntries(tx));
+      received.inspect?.(tx, news);
       const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, ties, withheld });
+      if (lookup instanceof ResolvedLookup) lookup.follow(library.tableVersion());
       if (first && foreign.length > 0)
         applyForeign({
           tx,
@@ -123,7 +127,7 @@ async function resolve(
   if (!deps.hooks.transformsBatches || records.length === 0) {
     return { lookup: plain, withheld: () => null, batchId };
   }
-  const dataVersion = library.dataVersion();
+  const version = library.tableVersion();
   const batch: ApplyBatch = {
     id: batchId,
     peer: received.peer,
@@ -148,7 +152,7 @@ async function resolve(
   for (const { id, reason } of answer.rejected)
     named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
   return {
-    lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, dataVersion }),
+    lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, version }),
     withheld: (record) => named.get(record) ?? null,
     batchId,
   };

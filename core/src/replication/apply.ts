@@ -60,9 +60,15 @@ export interface ApplyResult {
 export class Applier {
   readonly #deps: ApplierDeps;
   readonly #writers = new WeakMap<Sqlite, Map<number, RowWriter>>();
+  #writes = 0;
 
   constructor(deps: ApplierDeps) {
     this.#deps = deps;
+  }
+
+  /** Rises when rows are written: the kernel's own writes do not move the data version of its connection. */
+  get writes(): number {
+    return this.#writes;
   }
 
   /** Merges what came from a peer. */
@@ -225,6 +231,7 @@ export class Applier {
       // What the schema refuses is not visible, and neither is what requires it: decide again.
       if (!refused) break;
     }
+    if (touched.size > 0) this.#writes += 1;
     keepAside({ tx, set, reader: this.#deps.reader, now: this.#deps.now, waits });
     for (const working of set.records) {
       saveState({

@@ -2,10 +2,11 @@ import { compareIdentities } from "../registry/identity-form.js";
 import type { SyncModel } from "../registry/model.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Members } from "../storage/members.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { raiseVector } from "../storage/vectors.js";
-import { applyPage } from "./apply-batch.js";
+import { applyPage, type ReceivedPage } from "./apply-batch.js";
 import {
   type BackfillCursor,
   type BackfillRecord,
@@ -16,11 +17,12 @@ import {
 } from "./backfill-store.js";
 import { checkWireRecords, recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
+import type { IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, fromWireVector, learnMembers } from "./membership.js";
 import type { MessageOf } from "./messages.js";
 import { updatePeer } from "./peer-store.js";
-import { bornLocally, UNKNOWN } from "./record-state.js";
+import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import { PlainLookup } from "./target-lookup.js";
 
 /**
@@ -44,6 +46,11 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
 
   const order = modelOrder(library, Object.keys(plan.totals));
   let record = noted;
+  // Only a device that had records before it joined can have other values for one of the library.
+  const inspect =
+    record.mode === "join" && (Object.keys(record.cursors).length > 0 || hasRows(library))
+      ? (tx: LogTransaction, records: readonly IncomingRecord[]) => journalOverwritten(library, tx, records)
+      : undefined;
   events.emit("backfillStarted", {
     peer: source.peer,
     models: plan.totals,
@@ -73,7 +80,7 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
         fetched.catch(() => {}); // Awaited when its turn comes; until then its failure is nobody's.
         ahead = { model: nextModel, after, rows: fetched };
       } else ahead = null;
-      record = await applyRange(library, source.peer, record, name, cursor, rows, nextModel === undefined);
+      record = await applyRange(library, source.peer, record, name, cursor, rows, nextModel === undefined, inspect);
       const next = record.cursors[name]!;
       events.emit("backfillProgress", {
         peer: source.peer,
@@ -96,6 +103,43 @@ export async function runBackfill(library: LocalLibrary, source: BackfillSource)
 /** Models have the names that peers give them, `constructor` included. */
 function cursorOf({ cursors }: BackfillRecord, model: string): BackfillCursor {
   return Object.hasOwn(cursors, model) ? cursors[model]! : START;
+}
+
+function hasRows(library: LocalLibrary): boolean {
+  const { registry, reader, connection } = library.deps;
+  return registry.models.some((model) => reader.count(connection, model) > 0);
+}
+
+/** Values from before the join that give way to those of the library. */
+function journalOverwritten(library: LocalLibrary, tx: LogTransaction, records: readonly IncomingRecord[]): void {
+  const { reader, clock } = library.deps;
+  // A page of a backfill holds one model.
+  const model = records[0]?.model;
+  if (model === undefined) return;
+  const rows = reader.readByIdentity(
+    tx.db,
+    model,
+    records.map(({ record }) => record),
+  );
+  const logged = loadLogged(tx.db, model.number, [...rows.keys()]);
+  for (const { record, values } of records) {
+    const row = rows.get(record);
+    if (row === undefined || logged.has(record)) continue;
+    const lost = model.columns.flatMap((column, index) =>
+      values[index] === undefined || JSON.stringify(values[index]) === JSON.stringify(row[index])
+        ? []
+        : [[column.name, row[index]!] as const],
+    );
+    if (lost.length === 0) continue;
+    addToJournal(tx.db, {
+      at: clock.now(),
+      kind: "overwritten-at-join",
+      model: model.name,
+      record,
+      reason: "the library had other values for this record when the device joined",
+      values: Object.fromEntries(lost),
+    });
+  }
 }
 
 /** Levels first; models that only the server knows last. */
@@ -147,6 +191,7 @@ async function applyRange(
   cursor: BackfillCursor,
   rows: MessageOf<"backfill-rows">,
   last: boolean,
+  inspect: ReceivedPage["inspect"],
 ): Promise<BackfillRecord> {
   const page = checkWireRecords(rows.records);
   if (rows.upTo !== null && cursor.after !== null && compareIdentities(rows.upTo, cursor.after) <= 0) {
@@ -180,6 +225,7 @@ async function applyRange(
     phase: "backfill",
     page,
     vectorMoves: last,
+    ...(inspect !== undefined && { inspect }),
     finish: (tx) => {
       if (model !== undefined) settleRange(library, tx, model, next, cursor.after, rows.upTo, served);
       saveBackfill(tx.db, next);
@@ -224,8 +270,8 @@ function settleRange(
       continue;
     }
     if (birth !== null) continue;
-    const born = bornLocally(state, tx.tick(), 0, members.order);
-    saveState({ tx, model: model.number, record: identity, logged: stamps, state: born });
+    const issued = issueAsOwn(tx, model, state, members);
+    saveState({ tx, model: model.number, record: identity, logged: stamps, state: issued });
   }
   if (removed.length === 0) return;
   const values = reader.readByIdentity(tx.db, model, removed);
@@ -248,6 +294,18 @@ function settleRange(
     records: removed.map((identity) => ({ model, record: identity, state: UNKNOWN })),
     lookup: new PlainLookup(reader),
   });
+}
+
+/**
+ * The state of a record that only this device has, from before it joined. All such records are born at one time, the first
+ * after the join, and their references are younger: so they hold in whatever order the records are issued.
+ */
+function issueAsOwn(tx: LogTransaction, model: SyncModel, state: RecordState, members: Members): RecordState {
+  const self = members.byNumber(tx.self!);
+  const birth: Stamp = { hlc: self.joinHlc! + 1, origin: self.num };
+  const references = model.ownership.kind === "device" ? [0] : model.references.map((column) => column.number);
+  const born: RecordState = { births: [birth], death: UNSTAMPED, columns: state.columns };
+  return model.references.length === 0 ? born : editedLocally(born, references, tx.tick());
 }
 
 /** The last page: the noted minimum becomes the vector, and this device may serve. */

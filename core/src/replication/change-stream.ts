@@ -41,8 +41,10 @@ export class ChangeStream {
   #closed = false;
   /** The first round after a pull is catching up; those after it are live. */
   #phase: ReplicationPhase = "catch-up";
-  /** Whether the receiver has been told the vector for what it has. */
-  #owesEnd = true;
+  /** Whether the receiver is to hear the vector though there are no records: always, or only if it says something new. */
+  #owes: "nothing" | "news" | "vector" = "vector";
+  /** What the receiver was told last. */
+  #told = "";
 
   constructor(options: ChangeStreamOptions) {
     this.#options = options;
@@ -72,9 +74,18 @@ export class ChangeStream {
       });
   }
 
-  /** The receiver is to hear the vector even if there is no news: a heartbeat, an acknowledgement. */
+  /** The receiver is to hear the vector even if there is no news: a heartbeat. */
   tellVector(): void {
-    this.#owesEnd = true;
+    this.#owes = "vector";
+    this.wake();
+  }
+
+  /**
+   * The receiver is to hear the vectors if they say more than it was told last: an acknowledgement. Vectors only rise, so
+   * an exchange in which every answer is news comes to an end.
+   */
+  tellNews(): void {
+    if (this.#owes === "nothing") this.#owes = "news";
     this.wake();
   }
 
@@ -116,11 +127,14 @@ export class ChangeStream {
       if (this.#closed) return;
       const { changes, vectors } = page;
       const records = recordCountOf(changes.records);
-      if (records > 0) this.#owesEnd = true;
-      if (records === 0) {
+      const telling =
+        changes.end === null ? null : knowledgeOf(toWireVector(changes.end.vector, members), vectors, peer);
+      if (records > 0) this.#owes = "vector";
+      else {
         this.#position = changes.position;
         if (changes.more) continue;
-        if (changes.end === null || !this.#owesEnd) return;
+        if (this.#owes === "news" && telling === this.#told) this.#owes = "nothing";
+        if (telling === null || this.#owes === "nothing") return;
       }
       const message = encodeMessage({
         t: "page",
@@ -148,7 +162,8 @@ export class ChangeStream {
       this.#options.send(message);
       events.emit("pageServed", { peer, phase: this.#phase, records, bytes: message.length });
       if (changes.end !== null) {
-        this.#owesEnd = false;
+        this.#owes = "nothing";
+        this.#told = telling!;
         this.#phase = "live";
         // With the end applied the receiver has all that this vector says.
         this.acknowledged(changes.end.vector);
@@ -156,4 +171,13 @@ export class ChangeStream {
       if (!changes.more) return;
     }
   }
+}
+
+/** All that an end says, in one string. What the receiver itself has is no news to it. */
+function knowledgeOf(
+  vector: Readonly<Record<string, number>>,
+  vectors: Readonly<Record<string, unknown>>,
+  receiver: string,
+): string {
+  return JSON.stringify([vector, Object.entries(vectors).filter(([origin]) => origin !== receiver)]);
 }

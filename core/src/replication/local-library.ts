@@ -19,7 +19,7 @@ import type { Applier, ApplyResult } from "./apply.js";
 import { checkWireRecords, type DecodedRecords, decodeRecords, namesIn } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
 import type { Fold, FoldResult } from "./fold.js";
-import { PlainLookup } from "./target-lookup.js";
+import { PlainLookup, type TableVersion } from "./target-lookup.js";
 
 /**
  * This device's copy of the library: the one door to its storage for everything that replicates. It keeps the rule on
@@ -81,9 +81,13 @@ export class LocalLibrary {
     return this.#batches;
   }
 
-  /** Moves with every commit of another connection; the kernel's own do not move it. */
-  dataVersion(): number {
-    return this.deps.connection.pragma("data_version", { simple: true }) as number;
+  /** Moves with every commit of another connection, and with every row that the kernel itself writes. */
+  tableVersion(): TableVersion {
+    const { connection, applier } = this.deps;
+    return {
+      dataVersion: connection.pragma("data_version", { simple: true }) as number,
+      writes: applier.writes,
+    };
   }
 
   /**

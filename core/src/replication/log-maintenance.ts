@@ -15,6 +15,8 @@ const COMPACT_PAGES = 100;
 export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator): LogMaintenance {
   const { deps } = library;
   const { connection, members } = deps;
+  /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
+  let sweeping: { readonly floor: number; readonly after: number | null } = { floor: -1, after: null };
 
   const point = (): StablePoint => {
     const { hlc, heldBackBy } = stableTime(connection, members);
@@ -44,17 +46,22 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
         return raiseFloor(tx, Math.min(stable.hlc, upToHlc), deps);
       });
       let stamps = 0;
-      let after: number | null = 0;
-      for (let slice = 0; slice < maxSlices && after !== null; slice++) {
-        const from: number = after;
-        const sweep = await library.write("prune", (tx) => sweepLog(tx, from, SWEEP_ROWS));
+      for (let slice = 0; slice < maxSlices; slice++) {
+        const { floor } = readState(connection);
+        if (sweeping.after === null) {
+          if (sweeping.floor >= floor) break;
+          sweeping = { floor, after: 0 };
+        }
+        const { floor: target, after } = sweeping as { readonly floor: number; readonly after: number };
+        const sweep = await library.write("prune", (tx) => sweepLog(tx, after, SWEEP_ROWS));
         stamps += sweep.removed;
-        after = sweep.next;
+        sweeping = { floor: target, after: sweep.next };
       }
+      const more = sweeping.after !== null || sweeping.floor < readState(connection).floor;
       if (stamps > 0 || hiddenRecords > 0) {
         deps.events.emit("logPruned", { stamps, hiddenRecords, upToMs: physicalMs(readState(connection).floor) });
       }
-      return { stamps, hiddenRecords, more: after !== null, point: stable } satisfies PruneResult;
+      return { stamps, hiddenRecords, more, point: stable } satisfies PruneResult;
     },
     async dryRun({ upToHlc = Number.MAX_SAFE_INTEGER } = {}) {
       await library.fold();

@@ -103,11 +103,12 @@ export function adoptMembership({
   for (const member of known) saveMember(db, member);
   members.load(db);
   const self = members.byOrigin(origin)!;
+  // The first time after the join is kept for records from before it, which the backfill issues as own.
   db.prepare("UPDATE tidemark_state SET library = ?, device = ?, self = ?, hlc = max(hlc, ?), ready = 0").run(
     library,
     device.deviceId,
     self.num,
-    hlc,
+    hlc + 1,
   );
   // What was written before has no stamp: the backfill compares it with the library, range by range.
   clearOutbox(db);

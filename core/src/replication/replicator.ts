@@ -61,7 +61,8 @@ export class Replicator implements TransportHost, SessionObserver {
     if (state.device !== null && state.device !== settings.device.id) {
       throw replicationErrors.databaseOfOtherDevice({ own: settings.device.id, found: state.device });
     }
-    if (state.self === null && settings.library.role === "found") {
+    // A device that was reset keeps its library: it joins anew, whatever its role was at first.
+    if (state.self === null && state.library === null && settings.library.role === "found") {
       await writer.run({
         name: "found the library",
         body: (db) => {
@@ -207,9 +208,9 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#library.deps.events.emit("peerDisconnected", { peer: session.peer ?? session.peerDevice, reason });
   }
 
-  /** Tells all peers the own vector, durably: an acknowledgement of everything that is here. */
+  /** Tells all peers the own vector, durably, if it is news to them: an acknowledgement of everything that is here. */
   acknowledge(): void {
-    for (const session of this.#sessions) session.tellVector();
+    for (const session of this.#sessions) session.tellNews();
   }
 
   #plainDecision(error: TidemarkError, retryable: boolean): CatchUpDecision {

@@ -139,6 +139,11 @@ export class Session {
     this.#stream?.tellVector();
   }
 
+  /** Tells the peer what is here, unless it was told just that. */
+  tellNews(): void {
+    this.#stream?.tellNews();
+  }
+
   /** Tells the peer that this device serves the library now. */
   tellReady(): void {
     if (this.#peer !== null) this.#send({ t: "ready" });

@@ -21,18 +21,24 @@ export function stableTime(db: Sqlite, members: Members): StableTime {
   if (self === null || ready === 0) return { hlc: floor, heldBackBy: [] };
   const counted = members.counted();
   const own = ownVector(db);
-  const lowest = new Map<Member, number | null>();
-  for (const member of counted) {
+  const said = counted.map((member) => {
     const vector = member.num === self ? own : loadVector(db, member.num);
     const known = vector.size > 0 && [...vector].every(([origin, entry]) => entry <= entryOf(own, members, origin));
     const entries = counted.map((origin) => vector.get(origin.num) ?? origin.joinHlc!);
-    lowest.set(member, known ? Math.min(...entries) : null);
-  }
-  const entries = [...lowest.values()];
-  const stable = entries.some((entry) => entry === null) ? floor : Math.max(floor, Math.min(...(entries as number[])));
-  const heldBackBy = [...lowest]
-    .filter(([member, entry]) => member.num !== self && stable < hlc && (entry === null || entry === stable))
-    .map(([member, entry]) => ({ member, entry }));
+    return { member, entries, lowest: known ? Math.min(...entries) : null };
+  });
+  const all = said.map(({ lowest }) => lowest);
+  const stable = all.some((entry) => entry === null) ? floor : Math.max(floor, Math.min(...(all as number[])));
+  if (stable >= hlc) return { hlc: stable, heldBackBy: [] };
+  // Nobody can have more of an origin than it has said. Then the silent origin holds back, and not those who listen to it.
+  const ofOrigin = counted.map(({ num }) => entryOf(own, members, num));
+  const heldBackBy = said
+    .filter(({ member, entries, lowest }, index) => {
+      if (member.num === self) return false;
+      if (lowest === null || ofOrigin[index] === stable) return true;
+      return lowest === stable && entries.some((entry, origin) => entry === stable && ofOrigin[origin]! > stable);
+    })
+    .map(({ member, lowest }) => ({ member, entry: lowest }));
   return { hlc: stable, heldBackBy };
 }
 

@@ -31,39 +31,48 @@ export class PlainLookup implements TargetLookup {
   changed(): void {}
 }
 
+/** How far the tables had come when something was read from them. */
+export interface TableVersion {
+  /** `PRAGMA data_version` of the writing connection: moves with every commit of another connection. */
+  readonly dataVersion: number;
+  /** `Applier.writes`: moves with what the kernel itself writes, for any peer. */
+  readonly writes: number;
+}
+
 /**
- * What a transform has resolved before the transaction. A resolution holds only if nobody has committed in between:
- * {@link ResolvedLookup.recheck} notices, asks again with one query per model, and drops what has vanished or moved.
+ * What a transform has resolved before the transaction. A resolution holds only if nobody has committed in between, neither
+ * the application nor the kernel for another peer: {@link ResolvedLookup.recheck} notices, asks again with one query per
+ * model, and drops what has vanished or moved.
  */
 export class ResolvedLookup implements TargetLookup {
   readonly #plain: PlainLookup;
   readonly #reader: RecordReader;
   readonly #resolved: Map<SyncModel, Map<string, LocalKey | null>>;
-  #dataVersion: number;
+  #version: TableVersion;
 
   constructor({
     reader,
     plain,
     resolved,
-    dataVersion,
+    version,
   }: {
     readonly reader: RecordReader;
     readonly plain: PlainLookup;
     readonly resolved: Map<SyncModel, Map<string, LocalKey | null>>;
-    /** `PRAGMA data_version` of the writing connection before the transform ran. */
-    readonly dataVersion: number;
+    /** Before the transform ran. */
+    readonly version: TableVersion;
   }) {
     this.#reader = reader;
     this.#plain = plain;
     this.#resolved = resolved;
-    this.#dataVersion = dataVersion;
+    this.#version = version;
   }
 
-  /** Call at the beginning of every transaction that uses the lookup. */
-  recheck(db: Sqlite): void {
-    const dataVersion = db.pragma("data_version", { simple: true }) as number;
-    if (dataVersion === this.#dataVersion) return;
-    this.#dataVersion = dataVersion;
+  /** Call at the beginning of every transaction that uses the lookup, with the version that it finds. */
+  recheck(db: Sqlite, version: TableVersion): void {
+    const { dataVersion, writes } = this.#version;
+    if (version.dataVersion === dataVersion && version.writes === writes) return;
+    this.#version = version;
     for (const [model, keys] of this.#resolved) {
       const present = this.#reader.localKeys(db, model, [...keys.keys()]);
       for (const identity of keys.keys()) keys.set(identity, present.get(identity) ?? null);
@@ -75,7 +84,11 @@ export class ResolvedLookup implements TargetLookup {
     return known === undefined ? this.#plain.find(db, model, identity) : known;
   }
 
-  /** The kernel's own writes do not move the data version of its connection, so they are told here. */
+  /** Call after the batch's own writes, with the version that they have made: all of them were told. */
+  follow(version: TableVersion): void {
+    this.#version = version;
+  }
+
   changed(model: SyncModel, identity: string, key: LocalKey | null): void {
     let keys = this.#resolved.get(model);
     if (keys === undefined) {

@@ -1,0 +1,87 @@
+import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, expect, it } from "vitest";
+import { ManualClock } from "../testing/manual-clock.js";
+import { SeededRandom } from "../testing/seeded-random.js";
+import { createTestKernel, type TestKernel } from "../testing/test-kernel.js";
+import { InMemoryNetwork } from "../transport/in-memory.js";
+
+@Entity()
+class Page {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) title!: string;
+  @ManyToOne(() => Page, { nullable: true }) parent!: Page | null;
+}
+
+const kernels: TestKernel[] = [];
+afterEach(async () => {
+  for (const kernel of kernels.splice(0)) await kernel.dispose();
+});
+
+async function library() {
+  const clock = new ManualClock();
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+  return async (device: string, dial: string[]) => {
+    const kernel = await createTestKernel({
+      device,
+      entities: [Page],
+      declarations: [{ entity: Page, ownership: { kind: "shared" } }],
+      network,
+      clock,
+      dial,
+    });
+    kernels.push(kernel);
+    await kernel.dataSource.initialize();
+    return { kernel, pages: kernel.dataSource.getRepository(Page), clock };
+  };
+}
+
+it("issues what only the joining device has, children that sort before their parents included", async () => {
+  const device = await library();
+  const a = await device("a", []);
+  const b = await device("b", ["a"]);
+  // In the order of identities the child comes first.
+  const parent = await b.pages.save({ uuid: "z-parent", title: "parent", parent: null });
+  await b.pages.save({ uuid: "a-child", title: "child", parent });
+  await a.kernel.tidemark.start();
+  const came = a.kernel.next("roundCompleted", ({ records }) => records > 0);
+  await b.kernel.tidemark.start();
+  await came;
+  const [child] = await a.pages.find({ where: { uuid: "a-child" }, relations: { parent: true } });
+  expect(child?.parent?.uuid).toBe("z-parent");
+  expect(await a.kernel.tidemark.digest("Page")).toEqual(await b.kernel.tidemark.digest("Page"));
+});
+
+it("writes values that give way to those of the library to the journal", async () => {
+  const device = await library();
+  const a = await device("a", []);
+  const b = await device("b", ["a"]);
+  await a.pages.save({ uuid: "same", title: "the library's title", parent: null });
+  await b.pages.save({ uuid: "same", title: "the title from before", parent: null });
+  await b.pages.save({ uuid: "own", title: "only here", parent: null });
+  await a.kernel.tidemark.start();
+  await b.kernel.tidemark.start();
+  await b.kernel.next("roundCompleted", undefined, { past: true });
+  expect((await b.pages.findOneByOrFail({ uuid: "same" })).title).toBe("the library's title");
+  expect(await b.kernel.tidemark.journal()).toMatchObject([
+    { kind: "overwritten-at-join", model: "Page", record: "same", values: { title: "the title from before" } },
+  ]);
+});
+
+it("joins anew after a reset, keeping every record, even if it has founded the library", async () => {
+  const device = await library();
+  const a = await device("a", []);
+  const b = await device("b", ["a"]);
+  await a.kernel.tidemark.start();
+  await a.pages.save({ uuid: "p1", title: "one", parent: null });
+  await b.kernel.tidemark.start();
+  await b.kernel.next("roundCompleted", undefined, { past: true });
+  const before = (await a.kernel.tidemark.status()).origin;
+  const back = a.kernel.next("backfillCompleted");
+  await a.kernel.tidemark.resetSyncState();
+  await a.clock.advance(10_000);
+  await back;
+  expect((await a.kernel.tidemark.status()).origin).not.toBe(before);
+  expect(await a.pages.count()).toBe(1);
+  expect(await a.kernel.tidemark.digest("Page")).toEqual(await b.kernel.tidemark.digest("Page"));
+});
