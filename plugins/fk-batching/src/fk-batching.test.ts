@@ -31,6 +31,26 @@ async function pair(options: Partial<TestKernelOptions> & { readonly rows?: read
   return { devices, a, b };
 }
 
+/** Holds whoever passes until it is opened. */
+function gate() {
+  let arrive: () => void = () => {};
+  let open: () => void = () => {};
+  const reached = new Promise<void>((resolve) => {
+    arrive = resolve;
+  });
+  const opened = new Promise<void>((resolve) => {
+    open = resolve;
+  });
+  return {
+    reached,
+    open: () => open(),
+    pass: () => {
+      arrive();
+      return opened;
+    },
+  };
+}
+
 const location = (uuid: string) => `INSERT INTO location (uuid) VALUES ('${uuid}')`;
 const label = (uuid: string) => `INSERT INTO label (uuid) VALUES ('${uuid}')`;
 const folder = (uuid: string, columns = "", values = "") =>
@@ -179,36 +199,49 @@ it("does no harm when a target that it found is deleted before the transaction",
 it("does no harm when a target that it missed comes with another peer's batch before the transaction", async () => {
   const devices = new TestDevices();
   const a = await devices.start("a");
-  let between = async (_: ApplyBatch): Promise<void> => {};
-  const b = await devices.start("b", { dial: ["a"], plugins: [fkBatching, onlooker((batch) => between(batch))] });
+  const ofA = gate();
+  const ofC = gate();
+  let origins: { readonly a: string | null; readonly c: string | null } = { a: null, c: null };
+  const holder = onlooker(async ({ peer, operations }) => {
+    if (peer === origins.a) await ofA.pass();
+    else if (operations.some(({ model }) => model === "Note")) await ofC.pass();
+  });
+  // What comes from `c` of folders is left for later.
+  const keeper = definePlugin({
+    manifest: { id: "keeper", version: "1.0.0", apiVersion: API_VERSION },
+    activate({ hooks }) {
+      hooks.beforeApplyBatch.tap((batch) => {
+        const isKept = ({ model }: { readonly model: string }) => batch.peer === origins.c && model === "Folder";
+        return {
+          ...batch,
+          operations: batch.operations.filter((operation) => !isKept(operation)),
+          deferred: batch.operations.filter(isKept).map(({ id }) => ({ id, reason: "not yet" })),
+        };
+      });
+    },
+  });
+  const b = await devices.start("b", { dial: ["a"], plugins: [keeper, fkBatching, holder] });
   await devices.settle(a, b);
   const c = await devices.start("c", { dial: ["b"] });
   await devices.settle(a, b, c);
+  origins = { a: (await a.tidemark.status()).origin, c: (await c.tidemark.status()).origin };
 
-  // `b` holds what comes from `c`, the note, until it has the folder from `a`.
-  const origin = (await c.tidemark.status()).origin;
-  let hold: () => void = () => {};
-  const held = new Promise<void>((resolve) => {
-    hold = resolve;
-  });
-  let release: () => void = () => {};
-  const released = new Promise<void>((resolve) => {
-    release = resolve;
-  });
-  between = async ({ peer }) => {
-    if (peer !== origin) return;
-    hold();
-    await released;
-  };
-  await devices.start("d", { dial: ["a"], role: "join" });
-  const both = [folder("f1"), `INSERT INTO note (uuid, folder_id) VALUES ('n1', ${folderId("f1")})`];
-  // The same folder is made on both, as by an import, and the note on one of them.
-  await run(c, ...both);
-  await held;
-  const came = b.next("batchApplied", ({ peer }) => peer !== origin);
-  await run(a, both[0]!);
+  // The same folder is made on both, as by an import; the note that needs it follows on one of them.
+  await run(a, folder("f1"));
+  await ofA.reached;
+  await devices.clock.advance(10);
+  const kept = b.next("batchApplied", ({ peer }) => peer === origins.c);
+  await run(c, folder("f1"));
+  await kept;
+  await devices.clock.advance(10);
+  await run(c, `INSERT INTO note (uuid, folder_id) VALUES ('n1', ${folderId("f1")})`);
+  await ofC.reached;
+  expect(statsOf(b).missing).toBe(1);
+  const came = b.next("batchApplied", ({ peer }) => peer === origins.a);
+  ofA.open();
   await came;
-  release();
+  expect(await foldersOf(b)).toHaveLength(1);
+  ofC.open();
   await devices.settle(a, b, c);
   for (const kernel of [a, b, c]) {
     expect(await kernel.dataSource.query("SELECT uuid FROM note")).toEqual([{ uuid: "n1" }]);
