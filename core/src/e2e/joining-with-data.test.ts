@@ -85,3 +85,19 @@ it("joins anew after a reset, keeping every record, even if it has founded the l
   expect(await a.pages.count()).toBe(1);
   expect(await a.kernel.tidemark.digest("Page")).toEqual(await b.kernel.tidemark.digest("Page"));
 });
+
+it("leaves a record whose identity can't travel where it is, and goes on with the others", async () => {
+  const device = await library();
+  const a = await device("a", []);
+  const b = await device("b", ["a"]);
+  await a.pages.save({ uuid: "not fit", title: "from before the join", parent: null });
+  await a.kernel.tidemark.start();
+  await b.kernel.tidemark.start();
+  await b.kernel.next("roundCompleted", undefined, { past: true });
+  const came = b.kernel.next("roundCompleted", ({ records }) => records > 0);
+  await a.pages.save({ uuid: "not fit either", title: "from after it", parent: null });
+  await a.pages.save({ uuid: "fit", title: "fit", parent: null });
+  await came;
+  expect((await b.pages.find()).map(({ uuid }) => uuid)).toEqual(["fit"]);
+  expect(await a.kernel.tidemark.journal()).toMatchObject([{ kind: "not-synced", record: "not fit either" }]);
+});

@@ -1,4 +1,5 @@
 import type { WireValue } from "@tidemark/plugin-api";
+import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { addToJournal } from "../storage/journal.js";
@@ -158,6 +159,10 @@ export class Fold {
       if (model === undefined) continue; // No longer registered: nobody is to hear of it.
       const record = this.#identity(db, deaths, model, entry);
       if (record === null) continue;
+      if (model.identity.kind === "column" && !isIdentity(record)) {
+        if (entry.mask === BORN) this.#reportUnfit(db, model, record);
+        continue;
+      }
       named.push({ entry, model, record });
       const group = byModel.get(model) ?? new Set();
       group.add(record);
@@ -185,6 +190,18 @@ export class Fold {
       changes.push({ entry, folding });
     }
     return { all, changes, deaths, known, others: [] };
+  }
+
+  /** A record whose identity no peer would accept stays on this device, and in nobody's way. */
+  #reportUnfit(db: Sqlite, model: SyncModel, record: string): void {
+    addToJournal(db, {
+      at: this.#deps.now(),
+      kind: "not-synced",
+      model: model.name,
+      record,
+      reason: "its identity is not text of 1 to 512 characters without white space; give it a uuid",
+      values: null,
+    });
   }
 
   /** The identity behind an entry; null when a derived one can't be told any more because a target has vanished. */

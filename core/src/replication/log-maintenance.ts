@@ -49,7 +49,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
       for (let slice = 0; slice < maxSlices; slice++) {
         const { floor } = readState(connection);
         if (sweeping.after === null) {
-          if (sweeping.floor >= floor) break;
+          if (sweeping.floor === floor) break;
           sweeping = { floor, after: 0 };
         }
         const { floor: target, after } = sweeping as { readonly floor: number; readonly after: number };
@@ -57,7 +57,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
         stamps += sweep.removed;
         sweeping = { floor: target, after: sweep.next };
       }
-      const more = sweeping.after !== null || sweeping.floor < readState(connection).floor;
+      const more = sweeping.after !== null || sweeping.floor !== readState(connection).floor;
       if (stamps > 0 || hiddenRecords > 0) {
         deps.events.emit("logPruned", { stamps, hiddenRecords, upToMs: physicalMs(readState(connection).floor) });
       }
