@@ -63,7 +63,11 @@ export interface PruneResult {
 
 /** Acknowledging and forgetting. The kernel does neither by itself. */
 export interface LogMaintenance {
-  /** Tells all connected peers, durably, up to where this device has everything. Best effort; never rejects. */
+  /**
+   * Tells all connected peers, durably, up to where this device and others have everything. A peer hears nothing if this
+   * is no more than it was told last, so devices that acknowledge whenever they were told something fall silent by
+   * themselves. Best effort; rejects only while the kernel is not running.
+   */
   acknowledge(): Promise<void>;
   stablePoint(): Promise<StablePoint>;
   /**
