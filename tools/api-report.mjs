@@ -14,8 +14,6 @@ const entries = [
   { name: "plugin-api", folder: "plugin-api", declarations: "dist/index.d.ts" },
   { name: "core", folder: "core", declarations: "dist/index.d.ts" },
   { name: "core-testing", folder: "core", declarations: "dist/testing/index.d.ts" },
-  { name: "plugin-backoff", folder: "plugins/backoff", declarations: "dist/index.d.ts" },
-  { name: "plugin-fk-batching", folder: "plugins/fk-batching", declarations: "dist/index.d.ts" },
   ...readdirSync(join(root, "plugins")).map((plugin) => ({
     name: `plugin-${plugin}`,
     folder: `plugins/${plugin}`,
