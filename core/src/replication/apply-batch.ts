@@ -63,6 +63,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     const first = next === 0;
     const slice = records.slice(next, next + deps.pacer.size);
     const last = next + slice.length >= records.length;
+    await deps.checkpointer.room();
     const result = await library.write(`apply from ${received.peer}`, (tx) => {
       const sliceStart = deps.clock.monotonicMs();
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());

@@ -37,7 +37,11 @@ export interface BackfillSource {
   readonly page: (model: string, after: string | null, limit: number) => Promise<MessageOf<"backfill-rows">>;
 }
 
-export async function runBackfill(library: LocalLibrary, source: BackfillSource): Promise<void> {
+export function runBackfill(library: LocalLibrary, source: BackfillSource): Promise<void> {
+  return library.deps.checkpointer.during(() => backfillFrom(library, source));
+}
+
+async function backfillFrom(library: LocalLibrary, source: BackfillSource): Promise<void> {
   const { deps } = library;
   const { events, clock, settings, registry } = deps;
   const startedMs = clock.monotonicMs();

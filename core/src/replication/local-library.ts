@@ -4,6 +4,7 @@ import type { EventBus } from "../kernel/event-bus.js";
 import type { HookRunner } from "../kernel/hook-runner.js";
 import type { ResolvedSettings } from "../kernel/resolved-settings.js";
 import type { SyncModel, SyncRegistry } from "../registry/model.js";
+import type { Checkpointer } from "../storage/checkpointer.js";
 import type { Sqlite } from "../storage/database.js";
 import type { Fence } from "../storage/fence.js";
 import { LogTransaction } from "../storage/log-transaction.js";
@@ -29,6 +30,7 @@ export interface LocalLibraryDeps {
   readonly connection: Sqlite;
   readonly writer: Writer;
   readonly fence: Fence;
+  readonly checkpointer: Checkpointer;
   readonly pool: Pool;
   readonly pacer: SlicePacer;
   readonly registry: SyncRegistry;

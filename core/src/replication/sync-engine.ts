@@ -1,4 +1,5 @@
 import type { PoolPressure, Transport } from "@tidemark/plugin-api";
+import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
 import type {
   Engine,
   EngineDeps,
@@ -15,6 +16,7 @@ import { resolveRegistry } from "../registry/resolve.js";
 import { installCapture, verifyCapture } from "../storage/capture.js";
 import { captureGuard } from "../storage/capture-guard.js";
 import { planCapture } from "../storage/capture-plan.js";
+import { Checkpointer } from "../storage/checkpointer.js";
 import { CommitHints } from "../storage/commit-hints.js";
 import { applicationConnection, openReaderConnection, openWriterConnection, type Sqlite } from "../storage/database.js";
 import { rebuildTrees } from "../storage/derived-tree.js";
@@ -109,6 +111,14 @@ export class SyncEngine implements Engine {
     });
     this.#closers.push(() => writer.close());
     const fence = new Fence({ writer });
+    const { database, key, driver } = dataSource.options as BetterSqlite3DataSourceOptions;
+    const checkpointer = new Checkpointer({
+      path: database,
+      key,
+      ownDriver: driver !== undefined,
+      connections: [connection, application],
+      logger,
+    });
 
     const registry = await this.#prepare(writer);
     const members = new Members();
@@ -122,6 +132,7 @@ export class SyncEngine implements Engine {
       connection,
       writer,
       fence,
+      checkpointer,
       pool,
       pacer,
       registry,

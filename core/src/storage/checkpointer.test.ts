@@ -1,0 +1,77 @@
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { noopLogger } from "@tidemark/plugin-api";
+import Database from "better-sqlite3";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { Checkpointer } from "./checkpointer.js";
+import type { Sqlite } from "./database.js";
+
+let directory: string;
+let db: Sqlite;
+let checkpointer: Checkpointer;
+
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), "tidemark-checkpointer-"));
+  const path = join(directory, "a.sqlite");
+  db = new Database(path);
+  db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (x BLOB)");
+  checkpointer = new Checkpointer({ path, key: undefined, ownDriver: false, connections: [db], logger: noopLogger });
+});
+
+afterEach(() => {
+  db.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const limit = () => db.pragma("wal_autocheckpoint", { simple: true });
+
+it("takes checkpoints over from the writing connection, and gives them back", async () => {
+  await checkpointer.during(async () => {
+    expect(limit()).toBe(0);
+    const insert = db.prepare("INSERT INTO t VALUES (zeroblob(40000))");
+    for (let slice = 0; slice < 40; slice++) {
+      await checkpointer.room();
+      // Some 1,000 pages: without a checkpoint the log would soon hold more than the limit.
+      db.transaction(() => {
+        for (let row = 0; row < 100; row++) insert.run();
+      })();
+      // The writer gives the loop a turn between two slices; what the thread says arrives in it.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    // It asks again as long as it is told that much is waiting.
+    while (checkpointer.checkpoints < 2) {
+      await checkpointer.room();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  });
+  expect(limit()).toBe(1_000);
+  const [{ log, checkpointed }] = db.pragma("wal_checkpoint(PASSIVE)") as [{ log: number; checkpointed: number }];
+  expect(checkpointed).toBe(log);
+  expect(db.prepare("SELECT count(*) FROM t").pluck().get()).toBe(4_000);
+});
+
+it("gives the limit back when the work fails, and asks for nothing outside of it", async () => {
+  await expect(
+    checkpointer.during(async () => {
+      throw new Error("the peer is gone");
+    }),
+  ).rejects.toThrow("the peer is gone");
+  expect(limit()).toBe(1_000);
+  await checkpointer.room();
+  expect(checkpointer.checkpoints).toBe(0);
+});
+
+it("leaves an application with a driver of its own to SQLite", async () => {
+  const other = new Checkpointer({
+    path: "unused",
+    key: undefined,
+    ownDriver: true,
+    connections: [db],
+    logger: noopLogger,
+  });
+  await other.during(async () => {
+    expect(limit()).toBe(1_000);
+    await other.room();
+  });
+});

@@ -1,0 +1,128 @@
+import { createRequire } from "node:module";
+import { Worker } from "node:worker_threads";
+import type { Logger } from "@tidemark/plugin-api";
+import type { Sqlite } from "./database.js";
+
+/**
+ * Keeps checkpoints off the event loop during a backfill. By itself SQLite runs one inside whichever COMMIT crosses the
+ * limit, the application's own included, and holds the loop for up to 300 ms when identities are random. Here a worker
+ * thread with a connection of its own runs PASSIVE checkpoints, which wait for nobody, and the writer pauses when it has
+ * got too far ahead. Outside of a backfill SQLite's own limit is right: there is little to do at a time.
+ */
+export interface CheckpointerOptions {
+  readonly path: string;
+  /** The database's key, if it is encrypted. */
+  readonly key: string | undefined;
+  /** Whether the application brought a driver of its own, which a thread can't be given. */
+  readonly ownDriver: boolean;
+  /** Connections of this process whose commits are not to run checkpoints meanwhile. */
+  readonly connections: readonly Sqlite[];
+  readonly logger: Logger;
+}
+
+/** Pages that may wait in the write-ahead log before the writer pauses. */
+const MOST_PAGES_AHEAD = 3_000;
+/** SQLite's own limit, outside of a backfill. */
+const AUTOCHECKPOINT_PAGES = 1_000;
+
+// As text, because a worker needs a file of its own otherwise, and there is none when the sources run as they are.
+const WORKER = `
+const { parentPort, workerData } = require("node:worker_threads");
+const Database = require(workerData.driver);
+const db = new Database(workerData.path, { timeout: 0 });
+if (workerData.key !== undefined) db.pragma("key = " + JSON.stringify(workerData.key));
+parentPort.on("message", () => {
+  try {
+    const [{ log, checkpointed }] = db.pragma("wal_checkpoint(PASSIVE)");
+    parentPort.postMessage({ ahead: Math.max(0, log - checkpointed) });
+  } catch (error) {
+    parentPort.postMessage({ ahead: 0, error: String(error) });
+  }
+});
+`;
+
+export class Checkpointer {
+  readonly #options: CheckpointerOptions;
+  #worker: Worker | null = null;
+  #busy = false;
+  #ahead = 0;
+  #checkpoints = 0;
+  #waiting: (() => void)[] = [];
+
+  constructor(options: CheckpointerOptions) {
+    this.#options = options;
+  }
+
+  /** Checkpoints that the worker has run. */
+  get checkpoints(): number {
+    return this.#checkpoints;
+  }
+
+  /** Runs `work` with checkpoints in the worker. Without one (no threads allowed) SQLite goes on by itself. */
+  async during<T>(work: () => Promise<T>): Promise<T> {
+    this.#begin();
+    try {
+      return await work();
+    } finally {
+      await this.#end();
+    }
+  }
+
+  /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
+  async room(): Promise<void> {
+    if (this.#worker === null) return;
+    if (!this.#busy) {
+      this.#busy = true;
+      this.#worker.postMessage(null);
+    }
+    if (this.#ahead <= MOST_PAGES_AHEAD) return;
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #begin(): void {
+    const { path, key, ownDriver, logger } = this.#options;
+    if (ownDriver) return;
+    try {
+      const driver = createRequire(import.meta.url).resolve("better-sqlite3");
+      this.#worker = new Worker(WORKER, { eval: true, workerData: { path, key, driver } });
+    } catch (error) {
+      logger.debug("Checkpoints stay on the loop", { error });
+      return;
+    }
+    this.#worker.unref();
+    this.#worker.on("message", ({ ahead, error }: { ahead: number; error?: string }) => {
+      this.#busy = false;
+      this.#ahead = ahead;
+      this.#checkpoints += 1;
+      if (error !== undefined) logger.debug("A checkpoint failed", { error });
+      this.#release();
+    });
+    this.#worker.on("error", (error) => {
+      logger.debug("The thread for checkpoints has failed", { error });
+      this.#worker = null;
+      this.#limit(AUTOCHECKPOINT_PAGES);
+      this.#release();
+    });
+    this.#limit(0);
+  }
+
+  async #end(): Promise<void> {
+    const worker = this.#worker;
+    this.#worker = null;
+    this.#busy = false;
+    this.#ahead = 0;
+    this.#limit(AUTOCHECKPOINT_PAGES);
+    this.#release();
+    await worker?.terminate();
+  }
+
+  #release(): void {
+    for (const resolve of this.#waiting.splice(0)) resolve();
+  }
+
+  #limit(pages: number): void {
+    for (const connection of this.#options.connections) {
+      if (connection.open) connection.pragma(`wal_autocheckpoint = ${pages}`);
+    }
+  }
+}
