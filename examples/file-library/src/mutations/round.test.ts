@@ -37,9 +37,9 @@ describe("a round of changes", () => {
         },
       });
     }
-    const files = await filesBelow(root);
+    const decided = { files: await filesBelow(root), ...(await tables(library)) };
     const result = await library.index(root);
-    return { library, root, before, files, result, progress, after: await tables(library) };
+    return { library, root, before, decided, result, progress, after: await tables(library) };
   }
 
   async function filesBelow(root: string): Promise<Record<string, string>> {
@@ -59,16 +59,16 @@ describe("a round of changes", () => {
     return found;
   }
 
-  /** What the round decides: inodes, times and the random part of identities are not its business. */
   async function tables({ dataSource }: TestLibrary) {
     return {
       tags: await dataSource.query<{ uuid: string }[]>("SELECT uuid, name, colour FROM tag ORDER BY uuid"),
-      tagged: await dataSource.query<{ n: number }[]>("SELECT count(*) AS n FROM entry_tag"),
+      taggings: await dataSource.query<unknown[]>(
+        `SELECT e.name AS entry, t.uuid AS tag FROM entry_tag et
+         JOIN entry e ON e.id = et.entryId JOIN tag t ON t.id = et.tagId ORDER BY e.name, t.uuid`,
+      ),
       metadata: await dataSource.query<unknown[]>("SELECT notes, favourite, rating FROM user_metadata ORDER BY id"),
       entries: await dataSource.query<{ name: string }[]>("SELECT name FROM entry ORDER BY name"),
-      described: await dataSource.query<{ n: number }[]>(
-        "SELECT count(*) AS n FROM entry WHERE metadataId IS NOT NULL",
-      ),
+      described: await dataSource.query<unknown[]>("SELECT name FROM entry WHERE metadataId IS NOT NULL ORDER BY name"),
     };
   }
 
@@ -76,24 +76,26 @@ describe("a round of changes", () => {
     const { before, after, result, progress, library } = await changedLibrary({ seed: "one" });
     expect(before.tags).toEqual([]);
     expect(after.tags.length).toBeGreaterThan(8);
-    expect(after.tagged[0]?.n).toBeGreaterThan(10);
+    expect(after.taggings.length).toBeGreaterThan(10);
     expect(after.metadata.length).toBeGreaterThan(10);
-    expect(after.described[0]?.n).toBeGreaterThan(10);
+    expect(after.described.length).toBeGreaterThan(10);
     for (const count of [result.added, result.changed, result.moved, result.deleted]) expect(count).toBeGreaterThan(0);
     expect(progress).toEqual({ done: 260, total: 260 });
     expect(await library.dataSource.query("PRAGMA foreign_key_check")).toEqual([]);
   });
 
   it("is the same for the same seed, and another for another", async () => {
-    const first = await changedLibrary({ seed: "one" });
-    const second = await changedLibrary({ seed: "one" });
-    const other = await changedLibrary({ seed: "two" });
-    expect(second.files).toEqual(first.files);
-    expect(second.after.tags).toEqual(first.after.tags);
-    expect(second.after.metadata).toEqual(first.after.metadata);
-    expect(second.after.tagged).toEqual(first.after.tagged);
-    expect(other.files).not.toEqual(first.files);
-    expect(other.after.tags).not.toEqual(first.after.tags);
+    // Before the tree is indexed again: there the file system has a say too, because it may give the inode of a deleted
+    // directory to a new one, which the indexer then takes for the old one with all its tags.
+    const { decided: first } = await changedLibrary({ seed: "one" });
+    const { decided: second } = await changedLibrary({ seed: "one" });
+    const { decided: other } = await changedLibrary({ seed: "two" });
+    expect(second).toEqual(first);
+    expect(first.taggings.length).toBeGreaterThan(10);
+    expect(first.described.length).toBeGreaterThan(10);
+    for (const part of ["files", "tags", "taggings", "metadata"] as const) {
+      expect(other[part], part).not.toEqual(first[part]);
+    }
   });
 
   it("can be made again after it was cut off", async () => {
