@@ -2,6 +2,7 @@ import type { WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
+import { quoteName } from "../storage/identifiers.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
@@ -20,7 +21,7 @@ import { identityAt, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage
 import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
-import { deriveIdentity, quote, targetsOf } from "../storage/row-writer.js";
+import { deriveIdentity, targetsOf } from "../storage/row-writer.js";
 import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
@@ -329,7 +330,7 @@ export class Fold {
         ? null
         : (prepared(
             db,
-            `SELECT ${quote(first.column)} FROM ${quote(model.table)} WHERE ${quote(model.identity.column)} = ?`,
+            `SELECT ${quoteName(first.column)} FROM ${quoteName(model.table)} WHERE ${quoteName(model.identity.column)} = ?`,
           )
             .pluck()
             .get(record) as OutboxEntry["hop"]);
@@ -537,7 +538,7 @@ function namedValues(model: SyncModel, row: readonly WireValue[]): Record<string
 }
 
 function isEnforced(db: Sqlite, model: SyncModel, column: string): boolean {
-  const keys = db.pragma(`foreign_key_list(${quote(model.table)})`) as { from: string }[];
+  const keys = db.pragma(`foreign_key_list(${quoteName(model.table)})`) as { from: string }[];
   return keys.some((key) => key.from === column);
 }
 

@@ -2,6 +2,7 @@ import type { LocalRecordKey, PeerFigures, RecordKeys, SyncFigures } from "@tide
 import { physicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
 import type { ParkedKind } from "../storage/parked.js";
+import { prepared } from "../storage/statements.js";
 import { loadVector } from "../storage/vectors.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
@@ -31,40 +32,51 @@ export function recordKeysOf({ deps }: LocalLibrary): RecordKeys {
   };
 }
 
+/** The other members, as they are stored and as they are connected at this moment. */
+export function peersOf({ deps }: LocalLibrary, replicator: Replicator) {
+  const { connection, members } = deps;
+  const { self } = readState(connection);
+  const sessions = new Map(replicator.sessions.map((session) => [session.peer, session]));
+  return members
+    .counted()
+    .filter((member) => member.num !== self)
+    .map((member) => {
+      const stored = loadPeer(connection, member.num);
+      const session = sessions.get(member.origin);
+      return {
+        member,
+        stored,
+        about: {
+          peer: member.origin,
+          deviceId: member.deviceId,
+          name: member.name,
+          state: session?.state ?? stored.state,
+          connected: session !== undefined,
+          failures: stored.failures,
+        },
+      };
+    });
+}
+
 export function syncFiguresOf(library: LocalLibrary, replicator: Replicator): SyncFigures {
   const { connection, members, clock } = library.deps;
   return {
     async peers() {
-      const { self } = readState(connection);
-      const sessions = new Map(replicator.sessions.map((session) => [session.peer, session]));
-      return members
-        .counted()
-        .filter((member) => member.num !== self)
-        .map((member): PeerFigures => {
-          const stored = loadPeer(connection, member.num);
-          const session = sessions.get(member.origin);
-          const vector = loadVector(connection, member.num);
-          let pending = 0;
-          let oldest = Number.POSITIVE_INFINITY;
-          for (const origin of members.all()) {
-            if (origin.num === member.num) continue;
-            const row = connection
-              .prepare("SELECT count(*) AS n, min(hlc) AS oldest FROM tidemark_stamp WHERE origin = ? AND hlc > ?")
-              .get(origin.num, vector.get(origin.num) ?? 0) as { n: number; oldest: number | null };
-            pending += row.n;
-            if (row.oldest !== null) oldest = Math.min(oldest, row.oldest);
-          }
-          return {
-            peer: member.origin,
-            deviceId: member.deviceId,
-            name: member.name,
-            state: session?.state ?? stored.state,
-            connected: session !== undefined,
-            failures: stored.failures,
-            pending,
-            lagMs: pending === 0 ? 0 : Math.max(0, clock.now() - physicalMs(oldest)),
-          };
-        });
+      return peersOf(library, replicator).map(({ member, about }): PeerFigures => {
+        const vector = loadVector(connection, member.num);
+        let pending = 0;
+        let oldest = Number.POSITIVE_INFINITY;
+        for (const origin of members.all()) {
+          if (origin.num === member.num) continue;
+          const row = prepared(
+            connection,
+            "SELECT count(*) AS n, min(hlc) AS oldest FROM tidemark_stamp WHERE origin = ? AND hlc > ?",
+          ).get(origin.num, vector.get(origin.num) ?? 0) as { n: number; oldest: number | null };
+          pending += row.n;
+          if (row.oldest !== null) oldest = Math.min(oldest, row.oldest);
+        }
+        return { ...about, pending, lagMs: pending === 0 ? 0 : Math.max(0, clock.now() - physicalMs(oldest)) };
+      });
     },
     async parked() {
       const rows = connection

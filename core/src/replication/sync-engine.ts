@@ -41,11 +41,10 @@ import { Applier } from "./apply.js";
 import { loadBackfill } from "./backfill-store.js";
 import { replicationErrors } from "./errors.js";
 import { Fold } from "./fold.js";
-import { recordKeysOf, syncFiguresOf } from "./kernel-services.js";
+import { peersOf, recordKeysOf, syncFiguresOf } from "./kernel-services.js";
 import { LocalLibrary } from "./local-library.js";
 import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
-import { loadPeer } from "./peer-store.js";
 import { Replicator } from "./replicator.js";
 
 /**
@@ -210,25 +209,15 @@ export class SyncEngine implements Engine {
   }
 
   async status(): Promise<Omit<SyncStatus, "state">> {
-    const { connection, members, replicator, pool } = this.#opened();
+    const { connection, members, library, replicator, pool } = this.#opened();
     const state = readState(connection);
-    const sessions = new Map(replicator.sessions.map((session) => [session.peer, session]));
-    const peers: PeerStatus[] = members
-      .counted()
-      .filter((member) => member.num !== state.self)
-      .map((member) => {
-        const stored = loadPeer(connection, member.num);
-        const session = sessions.get(member.origin);
-        return {
-          peer: member.origin,
-          deviceId: member.deviceId,
-          name: member.name,
-          state: session?.state ?? stored.state,
-          connected: session !== undefined,
-          failures: stored.failures,
-          nextAttemptAt: stored.notBefore > this.#deps.clock.now() ? stored.notBefore : null,
-        };
-      });
+    const now = this.#deps.clock.now();
+    const peers = peersOf(library, replicator).map(
+      ({ about, stored }): PeerStatus => ({
+        ...about,
+        nextAttemptAt: stored.notBefore > now ? stored.notBefore : null,
+      }),
+    );
     const parked: Record<ParkedKind, number> = { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 };
     const kinds = connection.prepare("SELECT kind, count(*) AS n FROM tidemark_parked GROUP BY kind").all() as {
       kind: ParkedKind;

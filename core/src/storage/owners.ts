@@ -1,7 +1,7 @@
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
+import { quoteName } from "./identifiers.js";
 import { BORN, type OutboxEntry, type PendingDeaths } from "./outbox.js";
-import { quote } from "./row-writer.js";
 import { prepared } from "./statements.js";
 
 /**
@@ -47,8 +47,8 @@ export class OwnerFinder {
     const identity = identityColumn(target);
     const row = prepared(
       this.#db,
-      `SELECT ${identity} AS record, ${last ? "NULL" : quote(path[step + 1]!.column)} AS next
-       FROM ${quote(target.table)} WHERE ${quote(targetColumn)} = ?`,
+      `SELECT ${identity} AS record, ${last ? "NULL" : quoteName(path[step + 1]!.column)} AS next
+       FROM ${quoteName(target.table)} WHERE ${quoteName(targetColumn)} = ?`,
     ).get(typeof value === "number" ? BigInt(value) : value) as
       | { record: string; next: number | string | null }
       | undefined;
@@ -126,7 +126,7 @@ export function identityAt({
   if (death !== undefined) return death.record;
   const row = prepared(
     db,
-    `SELECT ${identityColumn(target)} FROM ${quote(target.table)} WHERE ${quote(target.localKey!.column)} = ?`,
+    `SELECT ${identityColumn(target)} FROM ${quoteName(target.table)} WHERE ${quoteName(target.localKey!.column)} = ?`,
   )
     .pluck()
     .get(BigInt(key)) as string | undefined;
@@ -135,5 +135,5 @@ export function identityAt({
 
 function identityColumn(model: SyncModel): string {
   if (model.identity.kind !== "column") throw new TypeError(`${model.name} has no identity column`);
-  return quote(model.identity.column);
+  return quoteName(model.identity.column);
 }

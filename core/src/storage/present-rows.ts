@@ -1,7 +1,8 @@
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
+import { quoteName } from "./identifiers.js";
 import type { RecordReader } from "./record-reader.js";
-import { deriveIdentity, type LocalKey, quote, targetsOf } from "./row-writer.js";
+import { deriveIdentity, type LocalKey, targetsOf } from "./row-writer.js";
 import { prepared } from "./statements.js";
 
 /** Which of the given records have a row, and how it is found. */
@@ -18,8 +19,8 @@ export function presentRows({
 }): Map<string, LocalKey> {
   if (model.identity.kind === "column") return reader.localKeys(db, model, records);
   const { columns } = model.identity;
-  const keys = columns.map((column) => `t.${quote(column.column)}`);
-  const sql = `SELECT ${keys.join(", ")} FROM ${quote(model.table)} t ${joinTargets(columns)}
+  const keys = columns.map((column) => `t.${quoteName(column.column)}`);
+  const sql = `SELECT ${keys.join(", ")} FROM ${quoteName(model.table)} t ${joinTargets(columns)}
                WHERE ${columns.map((_, index) => `r${index}.${targetIdentity(columns[index]!)} = ?`).join(" AND ")}`;
   const present = new Map<string, LocalKey>();
   for (const record of records) {
@@ -44,9 +45,9 @@ export function rowsReferring({
   readonly value: number | bigint | string;
 }): readonly string[] {
   const bound = typeof value === "number" ? BigInt(value) : value;
-  const where = `t.${quote(column.column)} = ?`;
+  const where = `t.${quoteName(column.column)} = ?`;
   if (model.identity.kind === "column") {
-    return prepared(db, `SELECT ${quote(model.identity.column)} FROM ${quote(model.table)} t WHERE ${where}`)
+    return prepared(db, `SELECT ${quoteName(model.identity.column)} FROM ${quoteName(model.table)} t WHERE ${where}`)
       .pluck()
       .all(bound) as string[];
   }
@@ -54,7 +55,7 @@ export function rowsReferring({
   const identities = columns.map((target, index) => `r${index}.${targetIdentity(target)}`);
   const rows = prepared(
     db,
-    `SELECT ${identities.join(", ")} FROM ${quote(model.table)} t ${joinTargets(columns)} WHERE ${where}`,
+    `SELECT ${identities.join(", ")} FROM ${quoteName(model.table)} t ${joinTargets(columns)} WHERE ${where}`,
   )
     .raw(true)
     .all(bound) as string[][];
@@ -65,7 +66,7 @@ function joinTargets(columns: readonly SyncColumn[]): string {
   return columns
     .map((column, index) => {
       const { target, targetColumn } = column.reference!;
-      return `JOIN ${quote(target.table)} r${index} ON r${index}.${quote(targetColumn)} = t.${quote(column.column)}`;
+      return `JOIN ${quoteName(target.table)} r${index} ON r${index}.${quoteName(targetColumn)} = t.${quoteName(column.column)}`;
     })
     .join(" ");
 }
@@ -74,5 +75,5 @@ function joinTargets(columns: readonly SyncColumn[]): string {
 function targetIdentity(column: SyncColumn): string {
   const identity = column.reference!.target.identity;
   if (identity.kind !== "column") throw new TypeError(`${column.name} refers to a model with a derived identity`);
-  return quote(identity.column);
+  return quoteName(identity.column);
 }

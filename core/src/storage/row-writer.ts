@@ -1,5 +1,6 @@
 import { DERIVED_IDENTITY_SEPARATOR, type SyncColumn, type SyncModel } from "../registry/model.js";
 import type { Sqlite, Statement } from "./database.js";
+import { quoteName } from "./identifiers.js";
 
 /**
  * Writes rows of one model on the kernel's connection, always inside an apply transaction. It binds what it is given:
@@ -34,17 +35,17 @@ export class RowWriter {
   constructor(db: Sqlite, model: SyncModel) {
     this.#db = db;
     this.model = model;
-    this.#table = quote(model.table);
+    this.#table = quoteName(model.table);
     this.#identity = model.identity.kind === "column" ? model.identity.column : null;
     this.#where =
       model.identity.kind === "derived"
-        ? model.identity.columns.map((column) => `${quote(column.column)} = ?`).join(" AND ")
-        : `${quote(model.localKey!.column)} = ?`;
+        ? model.identity.columns.map((column) => `${quoteName(column.column)} = ?`).join(" AND ")
+        : `${quoteName(model.localKey!.column)} = ?`;
     this.#delete = db.prepare(`DELETE FROM ${this.#table} WHERE ${this.#where}`);
     this.#highestKey =
       model.localKey?.kind === "integer"
         ? db
-            .prepare(`SELECT ifnull(max(${quote(model.localKey.column)}), 0) FROM ${this.#table}`)
+            .prepare(`SELECT ifnull(max(${quoteName(model.localKey.column)}), 0) FROM ${this.#table}`)
             .pluck()
             .safeIntegers(true)
         : null;
@@ -74,16 +75,16 @@ export class RowWriter {
       const columns: string[] = [];
       const places: string[] = [];
       if (this.model.localKey?.kind === "integer") {
-        columns.push(quote(this.model.localKey.column));
+        columns.push(quoteName(this.model.localKey.column));
         places.push("?");
       }
       if (this.#identity !== null) {
-        columns.push(quote(this.#identity));
+        columns.push(quoteName(this.#identity));
         places.push("?");
       }
       this.model.columns.forEach((column, index) => {
         if (signature[index] === "-") return;
-        columns.push(quote(column.column));
+        columns.push(quoteName(column.column));
         places.push(signature[index] === "t" ? "CAST(? AS TEXT)" : "?");
       });
       statement = this.#db.prepare(`INSERT INTO ${this.#table} (${columns.join(", ")}) VALUES (${places.join(", ")})`);
@@ -103,7 +104,7 @@ export class RowWriter {
       const sets: string[] = [];
       this.model.columns.forEach((column, index) => {
         if (signature[index] === "-") return;
-        sets.push(`${quote(column.column)} = ${signature[index] === "t" ? "CAST(? AS TEXT)" : "?"}`);
+        sets.push(`${quoteName(column.column)} = ${signature[index] === "t" ? "CAST(? AS TEXT)" : "?"}`);
       });
       statement = this.#db.prepare(`UPDATE ${this.#table} SET ${sets.join(", ")} WHERE ${this.#where}`);
       this.#updates.set(signature, statement);
@@ -136,10 +137,6 @@ export class RowWriter {
 
 function keyValues(key: LocalKey): unknown[] {
   return (Array.isArray(key) ? key : [key]).map((value) => (typeof value === "number" ? BigInt(value) : value));
-}
-
-export function quote(name: string): string {
-  return `"${name.replaceAll('"', '""')}"`;
 }
 
 /** The identity of a record whose primary key consists of references, from those of its targets. */

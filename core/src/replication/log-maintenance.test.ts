@@ -1,0 +1,119 @@
+import { logMaintenance } from "@tidemark/plugin-api";
+import { Column, Entity, PrimaryColumn } from "typeorm";
+import { afterEach, expect, it } from "vitest";
+import { TestLibrary } from "../e2e/library.test-support.js";
+import type { TestKernel } from "../testing/test-kernel.js";
+
+@Entity()
+class Page {
+  @PrimaryColumn({ type: "varchar" }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+}
+
+let library: TestLibrary;
+afterEach(() => library.dispose());
+
+function begin(): TestLibrary {
+  library = new TestLibrary({
+    entities: [Page],
+    declarations: [{ entity: Page, ownership: { kind: "shared" } }],
+  });
+  return library;
+}
+
+/** None within the time that a test takes. */
+const noHeartbeat = { settings: { replication: { heartbeatMs: 86_400_000 } } };
+const maintenanceOf = ({ tidemark }: TestKernel) => tidemark.services.get(logMaintenance);
+const endsServed = (...kernels: readonly TestKernel[]) =>
+  kernels.reduce((sum, kernel) => sum + kernel.recordedOf("pageServed").length, 0);
+
+async function write({ dataSource }: TestKernel, prefix: string, count: number): Promise<void> {
+  await dataSource.query(
+    `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+     INSERT INTO page (uuid, text) SELECT ? || i, 'text' FROM n`,
+    [count, prefix],
+  );
+}
+
+it("acknowledges to a peer only what is news to it", async () => {
+  begin();
+  const a = await library.device("a", noHeartbeat);
+  const b = await library.device("b", { dial: ["a"], ...noHeartbeat });
+  await write(a, "p", 3);
+  await library.settle(a, b);
+  const acknowledge = async () => {
+    for (const kernel of [a, b]) {
+      await maintenanceOf(kernel).acknowledge();
+      await library.clock.advance(100);
+    }
+  };
+  for (let turn = 0; turn < 3; turn++) await acknowledge();
+  const before = endsServed(a, b);
+  for (let turn = 0; turn < 20; turn++) await acknowledge();
+  expect(endsServed(a, b)).toBe(before);
+
+  await write(b, "q", 1);
+  await library.settle(a, b);
+  const told = endsServed(a, b);
+  await acknowledge();
+  expect(endsServed(a, b)).toBeGreaterThan(told);
+  const points = await Promise.all([a, b].map((kernel) => maintenanceOf(kernel).stablePoint()));
+  for (const { heldBackBy } of points) expect(heldBackBy).toEqual([]);
+});
+
+it("goes on with pruning where a limited number of slices has left off, though nothing at the front may go", async () => {
+  begin();
+  const { a, b } = await library.pair();
+  library.network.cut("a", "b");
+  await write(b, "old", 1_200);
+  await library.clock.advance(500);
+  const upToHlc = (library.clock.now() - Date.UTC(2020, 0, 1)) * 4_096;
+  await library.clock.advance(500);
+  await write(a, "new", 600);
+  await library.clock.advance(500);
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  for (const kernel of [b, a, b]) {
+    await maintenanceOf(kernel).acknowledge();
+    await library.clock.advance(100);
+  }
+  const maintenance = maintenanceOf(a);
+  const { logEntries } = await maintenance.size();
+  let calls = 0;
+  let removed = 0;
+  for (let more = true; more && calls < 50; calls++) {
+    const step = await maintenance.prune({ upToHlc, maxSlices: 1 });
+    removed += step.stamps;
+    more = step.more;
+  }
+  expect(calls).toBe(Math.ceil((logEntries + 1) / 500));
+  expect((await maintenance.size()).logEntries).toBe(logEntries - removed);
+  expect(removed).toBe(1_200);
+  // What has been swept is not looked at again.
+  expect(await maintenance.prune({ upToHlc, maxSlices: 1 })).toMatchObject({ stamps: 0, more: false });
+  expect(await maintenance.prune()).toMatchObject({ more: false });
+  expect((await maintenance.size()).logEntries).toBe(0);
+});
+
+it("names the member that is silent, and not those who listen to it", async () => {
+  begin();
+  const { a, b } = await library.pair();
+  const c = await library.device("c", { dial: ["a"] });
+  const settle = async (...kernels: readonly TestKernel[]) => {
+    await library.settle(...kernels);
+    for (let turn = 0; turn < 3; turn++) {
+      for (const kernel of kernels) await maintenanceOf(kernel).acknowledge();
+      await library.clock.advance(100);
+    }
+  };
+  await write(c, "c", 1);
+  await settle(a, b, c);
+  await c.tidemark.stop();
+  await write(a, "a", 1);
+  await write(b, "b", 1);
+  await settle(a, b);
+  for (const kernel of [a, b]) {
+    const { heldBackBy } = await maintenanceOf(kernel).stablePoint();
+    expect(heldBackBy.map(({ deviceId }) => deviceId)).toEqual(["c"]);
+  }
+});

@@ -1,0 +1,207 @@
+import fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import {
+  ANY_ORIGIN,
+  bornLocally,
+  columnStamp,
+  diedLocally,
+  editedLocally,
+  isLiving,
+  joinStates,
+  lifeOf,
+  newestBirth,
+  type RecordState,
+  referenceHolds,
+  type Stamp,
+  stampOrder,
+  UNKNOWN,
+  UNSTAMPED,
+} from "./record-state.js";
+
+const order = stampOrder((num) => `origin-${num}`);
+const COLUMNS = [1, 2];
+
+/** A record with its values: each value says under which stamp it was written. */
+interface Kept {
+  readonly state: RecordState;
+  readonly values: ReadonlyMap<number, string>;
+}
+
+/** What one change tells others. A creation brings all values, an edit those of its columns. */
+type Change =
+  | { readonly kind: "birth"; readonly stamp: Stamp; readonly prior: Stamp }
+  | { readonly kind: "death"; readonly stamp: Stamp }
+  | { readonly kind: "edit"; readonly stamp: Stamp; readonly column: number };
+
+function messageOf(change: Change): Kept {
+  const value = `${change.stamp.hlc}/${change.stamp.origin}`;
+  switch (change.kind) {
+    case "birth":
+      return {
+        state: { births: [change.stamp], death: change.prior, columns: new Map() },
+        values: new Map(COLUMNS.map((column) => [column, value])),
+      };
+    case "death":
+      return { state: diedLocally(change.stamp), values: new Map() };
+    case "edit":
+      return {
+        state: { births: [], death: UNSTAMPED, columns: new Map([[change.column, change.stamp]]) },
+        values: new Map([[change.column, value]]),
+      };
+  }
+}
+
+function merge(local: Kept, incoming: Kept): Kept {
+  const join = joinStates({ local: local.state, incoming: incoming.state, order });
+  const values = new Map(local.values);
+  for (const [column, value] of incoming.values) if (join.wins(column)) values.set(column, value);
+  return { state: join.state, values };
+}
+
+/** What a person sees, and what later changes are compared with. */
+function meaning({ state, values }: Kept): unknown {
+  const stamps = (column: number) => {
+    const { hlc, origin } = columnStamp(state, column);
+    return `${hlc}/${origin}`;
+  };
+  return {
+    births: state.births,
+    death: state.death,
+    columns: COLUMNS.map((column) =>
+      isLiving(state) || state.columns.has(column) ? [stamps(column), values.get(column)] : null,
+    ),
+  };
+}
+
+const stamp = fc.record({ hlc: fc.integer({ min: 10, max: 40 }), origin: fc.integer({ min: 1, max: 3 }) });
+const change: fc.Arbitrary<Change> = fc.oneof(
+  fc.tuple(stamp, fc.integer({ min: 0, max: 9 })).map(
+    ([at, prior]): Change => ({
+      kind: "birth",
+      stamp: at,
+      prior: prior === 0 ? UNSTAMPED : { hlc: at.hlc - prior, origin: ANY_ORIGIN },
+    }),
+  ),
+  stamp.map((at): Change => ({ kind: "death", stamp: at })),
+  fc.record({ kind: fc.constant("edit" as const), stamp, column: fc.constantFrom(...COLUMNS) }),
+);
+/** One stamp names one change. */
+const changes = fc.uniqueArray(change, {
+  minLength: 2,
+  maxLength: 6,
+  selector: ({ stamp: at }) => `${at.hlc}/${at.origin}`,
+});
+const FIRST: Kept = messageOf({ kind: "birth", stamp: { hlc: 5, origin: 1 }, prior: UNSTAMPED });
+
+describe("joining", () => {
+  it("ends in the same state and the same values whatever the order, also with repetition", () => {
+    fc.assert(
+      fc.property(changes, fc.infiniteStream(fc.nat()), (list, dice) => {
+        const all = list.map(messageOf);
+        const shuffled = [...all, ...all]
+          .map((message) => ({ message, at: dice.next().value as number }))
+          .sort((a, b) => a.at - b.at)
+          .map(({ message }) => message);
+        expect(meaning(shuffled.reduce(merge, FIRST))).toEqual(meaning(all.reduce(merge, FIRST)));
+      }),
+      { seed: 11, numRuns: 2_000 },
+    );
+  });
+
+  it("is associative: changes may be joined with each other first", () => {
+    fc.assert(
+      fc.property(changes, fc.nat(), (list, cut) => {
+        const all = [FIRST, ...list.map(messageOf)];
+        const at = 1 + (cut % (all.length - 1));
+        const left = all.slice(0, at).reduce(merge);
+        // A part without its creation is only ever joined into a whole record.
+        const right = [FIRST, ...all.slice(at)].reduce(merge);
+        expect(meaning(merge(left, right))).toEqual(meaning(all.reduce(merge)));
+      }),
+      { seed: 12, numRuns: 2_000 },
+    );
+  });
+
+  it("agrees with a record that never forgets", () => {
+    fc.assert(
+      fc.property(changes, (list) => {
+        const merged = list.map(messageOf).reduce(merge, FIRST);
+        const births = [{ hlc: 5, origin: 1 }, ...list.flatMap((it) => (it.kind === "birth" ? [it.stamp] : []))];
+        const deaths = list.flatMap((it) => (it.kind === "death" ? [it.stamp] : it.kind === "birth" ? [it.prior] : []));
+        const death = deaths.sort(order.compare).at(-1) ?? UNSTAMPED;
+        const living = births.filter((birth) => order.compare(birth, death) > 0).sort(order.compare);
+        expect(isLiving(merged.state)).toBe(living.length > 0);
+        if (living.length === 0) return;
+        expect(lifeOf(merged.state)).toEqual(living[0]);
+        for (const column of COLUMNS) {
+          const edits = list.flatMap((it) => (it.kind === "edit" && it.column === column ? [it.stamp] : []));
+          const winner = [...edits, living.at(-1)!].sort(order.compare).at(-1)!;
+          expect(columnStamp(merged.state, column)).toEqual(winner);
+          expect(merged.values.get(column)).toBe(`${winner.hlc}/${winner.origin}`);
+        }
+      }),
+      { seed: 13, numRuns: 2_000 },
+    );
+  });
+
+  it("lets a delete beat the edits that it raced with, and keeps younger ones for a later life", () => {
+    const dead = merge(FIRST, messageOf({ kind: "death", stamp: { hlc: 20, origin: 2 } }));
+    expect(merge(dead, messageOf({ kind: "edit", stamp: { hlc: 15, origin: 3 }, column: 1 })).state.columns.size).toBe(
+      0,
+    );
+    const edited = merge(dead, messageOf({ kind: "edit", stamp: { hlc: 30, origin: 3 }, column: 1 }));
+    expect(isLiving(edited.state)).toBe(false);
+    const revived = merge(
+      edited,
+      messageOf({ kind: "birth", stamp: { hlc: 25, origin: 2 }, prior: { hlc: 20, origin: 2 } }),
+    );
+    expect([revived.values.get(1), revived.values.get(2)]).toEqual(["30/3", "25/2"]);
+  });
+
+  it("takes the library's value where neither side has a stamp, and only if it is told to", () => {
+    const settled: RecordState = { births: [UNSTAMPED], death: UNSTAMPED, columns: new Map() };
+    const wins = (ties: "none" | "unstamped" | "all") =>
+      joinStates({ local: settled, incoming: settled, order, ties }).wins(1);
+    expect([wins("none"), wins("unstamped"), wins("all")]).toEqual([false, true, true]);
+    const stamped: RecordState = { births: [{ hlc: 9, origin: 1 }], death: UNSTAMPED, columns: new Map() };
+    expect(joinStates({ local: stamped, incoming: stamped, order, ties: "unstamped" }).wins(1)).toBe(false);
+    expect(joinStates({ local: stamped, incoming: stamped, order, ties: "all" }).wins(1)).toBe(true);
+  });
+});
+
+describe("local changes", () => {
+  it("start a life that inherits nothing from one that is known or lies below the floor", () => {
+    const born = bornLocally(UNKNOWN, { hlc: 50, origin: 1 }, 40, order);
+    expect(born.death).toEqual({ hlc: 40, origin: ANY_ORIGIN });
+    const again = bornLocally(
+      { births: [{ hlc: 45, origin: 2 }], death: UNSTAMPED, columns: new Map() },
+      { hlc: 50, origin: 1 },
+      40,
+      order,
+    );
+    expect(again.death).toEqual({ hlc: 45, origin: 2 });
+    expect(newestBirth(again)).toEqual({ hlc: 50, origin: 1 });
+  });
+
+  it("stamp the columns that they name", () => {
+    const edited = editedLocally(FIRST.state, [2], { hlc: 60, origin: 1 });
+    expect(columnStamp(edited, 2)).toEqual({ hlc: 60, origin: 1 });
+    expect(columnStamp(edited, 1)).toEqual({ hlc: 5, origin: 1 });
+  });
+});
+
+describe("stamps", () => {
+  it("are ordered by time, then by origin id; a floor is above every origin of its time", () => {
+    expect(order.compare({ hlc: 1, origin: 3 }, { hlc: 2, origin: 1 })).toBeLessThan(0);
+    expect(order.compare({ hlc: 2, origin: 1 }, { hlc: 2, origin: 3 })).toBeLessThan(0);
+    expect(order.compare({ hlc: 2, origin: ANY_ORIGIN }, { hlc: 2, origin: 3 })).toBeGreaterThan(0);
+    expect(order.compare(UNSTAMPED, { hlc: 0, origin: 2 })).toBe(0);
+  });
+
+  it("of references count only if they are younger than the life of their target", () => {
+    const reference = { hlc: 20, origin: 1 };
+    expect(referenceHolds({ reference, life: UNSTAMPED, order })).toBe(true);
+    expect(referenceHolds({ reference, life: { hlc: 19, origin: 2 }, order })).toBe(true);
+    expect(referenceHolds({ reference, life: { hlc: 21, origin: 2 }, order })).toBe(false);
+  });
+});
