@@ -1,5 +1,6 @@
 import type { Clock } from "@tidemark/plugin-api";
 import { fileLibraryErrors } from "../errors.js";
+import { differencesBetween } from "./differences.js";
 import type { Comparison, DeviceStatus } from "./messages.js";
 
 /**
@@ -39,41 +40,36 @@ export async function untilInStep({ devices, clock, nextLook, stallMs }: InStepO
     }
     // Digests read everything, so they are asked for only when they can be equal, and not all the time.
     if (a.idle && b.idle && sameRows(a, b) && now >= nextComparison) {
-      const [left, right] = await Promise.all([devices[0].compare(), devices[1].compare()]);
-      if (sameDigests(left, right)) return;
+      if ((await differences(devices)).length === 0) return;
       const after = clock.monotonicMs();
       nextComparison = after + 4 * (after - now);
     }
-    if (now - lastMoved > stallMs)
-      throw fileLibraryErrors.notInStep({ waitedMs: now - lastMoved, state: describe(a, b) });
+    if (now - lastMoved > stallMs) {
+      const differing = await differences(devices);
+      // They may have become equal since the last comparison, where one takes long.
+      if (a.idle && b.idle && differing.length === 0) return;
+      throw fileLibraryErrors.notInStep({ waitedMs: now - lastMoved, state: describe(a, b, differing) });
+    }
     await nextLook();
   }
 }
 
-export function sameDigests(a: Comparison, b: Comparison): boolean {
-  const names = new Set([...Object.keys(a.models), ...Object.keys(b.models)]);
-  return [...names].every((name) => {
-    const left = a.models[name];
-    const right = b.models[name];
-    return (
-      left !== undefined &&
-      right !== undefined &&
-      left.digest !== "" &&
-      left.rows === right.rows &&
-      left.digest === right.digest &&
-      left.independentDigest === right.independentDigest
-    );
-  });
+async function differences([a, b]: InStepOptions["devices"]): Promise<readonly string[]> {
+  const [left, right] = await Promise.all([a.compare(), b.compare()]);
+  return differencesBetween(left, right);
 }
 
 function sameRows(a: DeviceStatus, b: DeviceStatus): boolean {
   return Object.entries(a.rows).every(([table, rows]) => b.rows[table] === rows);
 }
 
-function describe(a: DeviceStatus, b: DeviceStatus): string {
-  const differing = Object.keys(a.rows).filter((table) => a.rows[table] !== b.rows[table]);
-  const tables = differing.map((table) => `${table}: ${a.rows[table]} and ${b.rows[table]} rows`);
-  const side = (name: string, { outbox, backfilling, readyPeers }: DeviceStatus) =>
-    `${name}: ${outbox} unstamped changes, ${readyPeers} peers in step${backfilling ? ", backfilling" : ""}`;
-  return [side("A", a), side("B", b), tables.length > 0 ? tables.join(", ") : "the same number of rows"].join("; ");
+/** Everything that may say why: what each device still has to do, what it has put aside, and what differs. */
+function describe(a: DeviceStatus, b: DeviceStatus, differing: readonly string[]): string {
+  const side = (name: string, { outbox, backfilling, readyPeers, parked }: DeviceStatus) => {
+    const aside = Object.entries(parked).flatMap(([kind, count]) => (count > 0 ? [`${count} ${kind}`] : []));
+    const parts = [`${outbox} unstamped changes`, `${readyPeers} peers in step`, ...aside];
+    return `${name}: ${[...parts, ...(backfilling ? ["backfilling"] : [])].join(", ")}`;
+  };
+  const records = differing.length > 0 ? `these differ: ${differing.join(", ")}` : "the records are the same";
+  return [side("A", a), side("B", b), records].join("; ");
 }

@@ -1,4 +1,4 @@
-import { sameDigests } from "./in-step.js";
+import { differencesBetween } from "./differences.js";
 import type { Kill } from "./kill-plan.js";
 import type { Comparison, DeviceName, DeviceStatus } from "./messages.js";
 
@@ -25,7 +25,8 @@ export interface DemoOutcome {
 export function faultsOf({ comparison, status }: Pick<DemoOutcome, "comparison" | "status">): readonly string[] {
   const { A, B } = comparison;
   const faults: string[] = [];
-  if (!sameDigests(A, B)) faults.push("the records of the two devices differ");
+  const differences = differencesBetween(A, B);
+  if (differences.length > 0) faults.push(`the records of the two devices differ (${differences.join(", ")})`);
   for (const name of ["A", "B"] as const) {
     const violations = comparison[name].foreignKeyViolations;
     if (violations > 0) faults.push(`${violations} references on ${name} lead nowhere`);
