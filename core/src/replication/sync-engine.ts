@@ -119,6 +119,7 @@ export class SyncEngine implements Engine {
       logger,
     });
 
+    this.#closers.push(() => checkpointer.close());
     const registry = await this.#prepare(writer);
     const members = new Members();
     members.load(connection);

@@ -22,6 +22,8 @@ export interface CheckpointerOptions {
 
 /** Pages that may wait in the write-ahead log before the writer pauses. */
 const MOST_PAGES_AHEAD = 3_000;
+/** Slices before it is worth starting a thread. */
+const SLICES_BEFORE = 10;
 /** SQLite's own limit, outside of a backfill. */
 const AUTOCHECKPOINT_PAGES = 1_000;
 
@@ -48,6 +50,9 @@ export class Checkpointer {
   #ahead = 0;
   #checkpoints = 0;
   #waiting: (() => void)[] = [];
+  #active = false;
+  #slices = 0;
+  #ended: Promise<unknown> = Promise.resolve();
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
@@ -58,18 +63,32 @@ export class Checkpointer {
     return this.#checkpoints;
   }
 
-  /** Runs `work` with checkpoints in the worker. Without one (no threads allowed) SQLite goes on by itself. */
+  /**
+   * Runs `work` with checkpoints in a thread, which is started when the work turns out to be long. Without one (no threads
+   * allowed) SQLite goes on by itself.
+   */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.#begin();
+    this.#slices = 0;
+    this.#active = true;
     try {
       return await work();
     } finally {
-      await this.#end();
+      this.#active = false;
+      this.#end();
     }
+  }
+
+  /** Resolves when the thread has let go of the database. */
+  async close(): Promise<void> {
+    this.#end();
+    await this.#ended;
   }
 
   /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
   async room(): Promise<void> {
+    if (!this.#active) return;
+    this.#slices += 1;
+    if (this.#slices === SLICES_BEFORE) this.#begin();
     if (this.#worker === null) return;
     if (!this.#busy) {
       this.#busy = true;
@@ -106,14 +125,15 @@ export class Checkpointer {
     this.#limit(0);
   }
 
-  async #end(): Promise<void> {
+  #end(): void {
     const worker = this.#worker;
+    if (worker === null) return;
     this.#worker = null;
     this.#busy = false;
     this.#ahead = 0;
     this.#limit(AUTOCHECKPOINT_PAGES);
     this.#release();
-    await worker?.terminate();
+    this.#ended = worker.terminate();
   }
 
   #release(): void {
