@@ -100,6 +100,7 @@ export class Device {
         round,
         fileChanges,
         recordChanges,
+        nextTurn: () => new Promise((resolve) => void this.#deps.clock.setImmediate(resolve)),
         onProgress: progress.offer,
       });
       progress.flush();

@@ -1,5 +1,6 @@
 import { readdir, readFile, readlink } from "node:fs/promises";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { afterEach, describe, expect, it } from "vitest";
 import { openTestLibrary, type TestLibrary } from "../library.test-support.js";
 import { makeRound } from "./round.js";
@@ -23,6 +24,7 @@ describe("a round of changes", () => {
     await library.index(root);
     const before = await tables(library);
     let progress = { done: 0, total: 0 };
+    let turns = 0;
     for (let i = 0; i < rounds; i++) {
       await makeRound({
         dataSource: library.dataSource,
@@ -32,6 +34,10 @@ describe("a round of changes", () => {
         round: "r",
         fileChanges: 60,
         recordChanges: 200,
+        nextTurn: () => {
+          turns++;
+          return setImmediate();
+        },
         onProgress: (now) => {
           progress = now;
         },
@@ -39,7 +45,7 @@ describe("a round of changes", () => {
     }
     const decided = { files: await filesBelow(root), ...(await tables(library)) };
     const result = await library.index(root);
-    return { library, root, before, decided, result, progress, after: await tables(library) };
+    return { library, root, before, decided, result, progress, turns, after: await tables(library) };
   }
 
   async function filesBelow(root: string): Promise<Record<string, string>> {
@@ -73,7 +79,7 @@ describe("a round of changes", () => {
   }
 
   it("changes files, tags, taggings and metadata", async () => {
-    const { before, after, result, progress, library } = await changedLibrary({ seed: "one" });
+    const { before, after, result, progress, turns, library } = await changedLibrary({ seed: "one" });
     expect(before.tags).toEqual([]);
     expect(after.tags.length).toBeGreaterThan(8);
     expect(after.taggings.length).toBeGreaterThan(10);
@@ -81,6 +87,7 @@ describe("a round of changes", () => {
     expect(after.described.length).toBeGreaterThan(10);
     for (const count of [result.added, result.changed, result.moved, result.deleted]) expect(count).toBeGreaterThan(0);
     expect(progress).toEqual({ done: 260, total: 260 });
+    expect(turns).toBe(200);
     expect(await library.dataSource.query("PRAGMA foreign_key_check")).toEqual([]);
   });
 

@@ -18,11 +18,16 @@ export interface RoundOptions {
   readonly round: string;
   readonly fileChanges: number;
   readonly recordChanges: number;
+  /**
+   * Resolves in a later turn of the event loop. SQLite answers at once, so that without it hundreds of changes would be
+   * one turn, in which nothing could arrive; people's changes are turns of their own.
+   */
+  readonly nextTurn: () => Promise<void>;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
 }
 
 export async function makeRound(options: RoundOptions): Promise<void> {
-  const { dataSource, deviceId, scratchRoot, round, fileChanges, recordChanges, onProgress } = options;
+  const { dataSource, deviceId, scratchRoot, round, fileChanges, recordChanges, nextTurn, onProgress } = options;
   const total = fileChanges + recordChanges;
   let done = 0;
   const step = () => onProgress?.({ done: ++done, total });
@@ -46,5 +51,6 @@ export async function makeRound(options: RoundOptions): Promise<void> {
     if (i % 3 === 2) await changeMetadata(context);
     else await changeTags(context, i);
     step();
+    await nextTurn();
   }
 }
