@@ -1,5 +1,5 @@
 import type { BatchCounts } from "@tidemark/plugin-api";
-import type { SyncModel, SyncRegistry } from "../registry/model.js";
+import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
@@ -57,6 +57,15 @@ export interface ApplyResult {
   readonly touched: ReadonlyMap<SyncModel, ReadonlySet<string>>;
 }
 
+/** A record that is looked at again. */
+export interface Reconsidered {
+  readonly model: SyncModel;
+  readonly record: string;
+  readonly state?: RecordState;
+  /** What a reference means, where its row can't tell any more. */
+  readonly lost?: { readonly column: SyncColumn; readonly target: string };
+}
+
 export class Applier {
   readonly #deps: ApplierDeps;
   readonly #writers = new WeakMap<Sqlite, Map<number, RowWriter>>();
@@ -102,7 +111,8 @@ export class Applier {
 
   /**
    * Looks at records again because something about them changed without a merge: a local change has brought or taken a
-   * target, a refused row may fit now, or a refused local change is to be taken back (`state` given).
+   * target, a refused row may fit now, or a refused local change is to be taken back (`state` given). A reference whose
+   * target has gone is told by `lost`: the row reads something else by now.
    */
   reconsider({
     tx,
@@ -110,7 +120,7 @@ export class Applier {
     lookup,
   }: {
     readonly tx: LogTransaction;
-    readonly records: readonly { readonly model: SyncModel; readonly record: string; readonly state?: RecordState }[];
+    readonly records: readonly Reconsidered[];
     readonly lookup: TargetLookup;
   }): ApplyResult {
     return this.#guarded(tx, () => {
@@ -122,12 +132,18 @@ export class Applier {
           group.map((record) => record.record),
           false,
         );
-        group.forEach(({ state }, index) => {
-          const working = loaded[index]!;
-          if (set.get(model.number, working.record) !== undefined) return;
-          if (state !== undefined) working.state = state;
-          set.add(working);
+        const added: WorkingRecord[] = [];
+        group.forEach(({ state, lost }, index) => {
+          let working = set.get(model.number, loaded[index]!.record);
+          if (working === undefined) {
+            working = loaded[index]!;
+            if (state !== undefined) working.state = state;
+            set.add(working);
+            added.push(working);
+          }
+          if (lost !== undefined) working.values[model.columns.indexOf(lost.column)] ??= lost.target;
         });
+        this.#completeReferences(tx.db, model, added);
       }
       return this.#finish(tx, set, lookup, new Counts(), false);
     });
@@ -361,7 +377,7 @@ export class Applier {
     return result;
   }
 
-  /** For rows that are drawn in: the identities that their reference columns have, also those that read NULL. */
+  /** For rows about which nothing came: the identities that their reference columns have, also those that read NULL. */
   #completeReferences(db: Sqlite, model: SyncModel, records: readonly WorkingRecord[]): void {
     const withRow = records.filter((working) => working.hadRow && working.parked === null);
     if (withRow.length === 0) return;
@@ -377,6 +393,7 @@ export class Applier {
       const row = rows.get(working.record);
       for (const column of model.references) {
         const index = model.columns.indexOf(column);
+        if (working.values[index] !== undefined) continue;
         const target = kept.get(working.record)?.get(column.number) ?? row?.[index];
         if (typeof target === "string") {
           working.references.push({ column, index, target, working: null, found: null, holds: false });

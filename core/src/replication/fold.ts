@@ -25,7 +25,7 @@ import { deriveIdentity, targetsOf } from "../storage/row-writer.js";
 import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
-import type { Applier } from "./apply.js";
+import type { Applier, Reconsidered } from "./apply.js";
 import {
   bornLocally,
   columnStamp,
@@ -89,7 +89,7 @@ interface Collected {
   readonly deaths: PendingDeaths;
   readonly known: Map<SyncModel, Map<string, Folding>>;
   /** Records to be looked at again although nothing has changed them. */
-  readonly others: { readonly model: SyncModel; readonly record: string }[];
+  readonly others: Reconsidered[];
 }
 
 export class Fold {
@@ -307,8 +307,8 @@ export class Fold {
             continue;
           }
           if (!isOwn(model, record)) {
-            // Nobody but its owner may say that it refers to the new life.
-            records.others.push({ model, record });
+            // Nobody but its owner may say that it refers to the new life: it refers to the old one.
+            records.others.push({ model, record, lost: { column, target: predecessor } });
             continue;
           }
           const child = this.#folding(db, records, model, record);
@@ -483,7 +483,7 @@ export class Fold {
         const value = column.reference!.byIdentity ? record : key;
         if (value === null) continue;
         for (const referring of rowsReferring({ db, model: child, column, value }))
-          again.push({ model: child, record: referring });
+          again.push({ model: child, record: referring, lost: { column, target: record } });
       }
     }
     if (again.length > 0)
