@@ -13,12 +13,11 @@ class Page {
 let library: TestLibrary;
 afterEach(() => library.dispose());
 
-function begin(): TestLibrary {
+function begin(): void {
   library = new TestLibrary({
     entities: [Page],
     declarations: [{ entity: Page, ownership: { kind: "shared" } }],
   });
-  return library;
 }
 
 /** None within the time that a test takes. */
@@ -26,6 +25,18 @@ const noHeartbeat = { settings: { replication: { heartbeatMs: 86_400_000 } } };
 const maintenanceOf = ({ tidemark }: TestKernel) => tidemark.services.get(logMaintenance);
 const endsServed = (...kernels: readonly TestKernel[]) =>
   kernels.reduce((sum, kernel) => sum + kernel.recordedOf("pageServed").length, 0);
+
+/** Resolves when the device pulls from a peer and has all that the peer had: the end of a backfill waits for a thread. */
+async function ready(...kernels: readonly TestKernel[]): Promise<void> {
+  for (const kernel of kernels) await kernel.next("peerStateChanged", ({ state }) => state === "ready", { past: true });
+}
+
+async function pair(): Promise<{ readonly a: TestKernel; readonly b: TestKernel }> {
+  const a = await library.device("a", noHeartbeat);
+  const b = await library.device("b", { dial: ["a"], ...noHeartbeat });
+  await ready(a, b);
+  return { a, b };
+}
 
 async function write({ dataSource }: TestKernel, prefix: string, count: number): Promise<void> {
   await dataSource.query(
@@ -37,8 +48,7 @@ async function write({ dataSource }: TestKernel, prefix: string, count: number):
 
 it("acknowledges to a peer only what is news to it", async () => {
   begin();
-  const a = await library.device("a", noHeartbeat);
-  const b = await library.device("b", { dial: ["a"], ...noHeartbeat });
+  const { a, b } = await pair();
   await write(a, "p", 3);
   await library.settle(a, b);
   const acknowledge = async () => {
@@ -63,7 +73,7 @@ it("acknowledges to a peer only what is news to it", async () => {
 
 it("goes on with pruning where a limited number of slices has left off, though nothing at the front may go", async () => {
   begin();
-  const { a, b } = await library.pair();
+  const { a, b } = await pair();
   library.network.cut("a", "b");
   await write(b, "old", 1_200);
   await library.clock.advance(500);
@@ -97,8 +107,9 @@ it("goes on with pruning where a limited number of slices has left off, though n
 
 it("names the member that is silent, and not those who listen to it", async () => {
   begin();
-  const { a, b } = await library.pair();
-  const c = await library.device("c", { dial: ["a"] });
+  const { a, b } = await pair();
+  const c = await library.device("c", { dial: ["a"], ...noHeartbeat });
+  await ready(c);
   const settle = async (...kernels: readonly TestKernel[]) => {
     await library.settle(...kernels);
     for (let turn = 0; turn < 3; turn++) {

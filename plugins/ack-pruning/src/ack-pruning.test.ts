@@ -23,7 +23,7 @@ afterEach(() => library.dispose());
 async function inStep(count: number): Promise<{ readonly a: Device; readonly b: Device }> {
   const a = await library.device("a");
   await insertContents(a, count);
-  const b = await library.device("b", {}, { dial: ["a"] });
+  const b = await library.joiner("b", "a");
   await library.settle(a, b);
   return { a, b };
 }
@@ -36,7 +36,7 @@ describe("pruning after a backfill", () => {
     await insertContents(a, CONTENTS);
     const before = await a.tidemark.status();
     expect(before.outbox + before.logEntries).toBeGreaterThanOrEqual(CONTENTS);
-    const b = await library.device("b", {}, { dial: ["a"] });
+    const b = await library.joiner("b", "a");
     await library.settle(a, b);
     expect(await a.dataSource.query("SELECT count(*) AS n FROM content")).toEqual([{ n: CONTENTS }]);
     await a.dataSource.query("UPDATE content SET note = 'from a' WHERE id % 2 = 0");
@@ -60,11 +60,8 @@ describe("pruning after a backfill", () => {
     expect(await logEntries(a)).toBe(0);
 
     const c = await library.device("c", {}, { dial: ["a"] });
-    const origin = c.next("backfillCompleted").then(() => library.network.cut("a", "c"));
-    for (let turn = 0; turn < 100 && c.recordedOf("backfillCompleted").length === 0; turn++) {
-      await library.clock.advance(50);
-    }
-    await origin;
+    await c.next("backfillCompleted", undefined, { past: true });
+    library.network.cut("a", "c");
     await insertContents(a, 100, 300);
     await edit(a, "c-000001", "edited");
     await b.dataSource.query("DELETE FROM content WHERE uuid = 'c-000002'");
@@ -90,9 +87,9 @@ describe("pruning after a backfill", () => {
   it("carries acknowledgements along a line of devices, so that all of them forget", async () => {
     const a = await library.device("a");
     await insertContents(a, 50);
-    const b = await library.device("b", {}, { dial: ["a"] });
-    const c = await library.device("c", {}, { dial: ["b"] });
-    const d = await library.device("d", {}, { dial: ["c"] });
+    const b = await library.joiner("b", "a");
+    const c = await library.joiner("c", "b");
+    const d = await library.joiner("d", "c");
     const all = [a, b, c, d];
     await library.settle(...all);
     await edit(d, "c-000003", "from the far end");
@@ -105,7 +102,7 @@ describe("pruning after a backfill", () => {
 describe("conflicts after pruning", () => {
   it("lets an edit that was made before and comes after lose", async () => {
     const { a, b } = await inStep(10);
-    const c = await library.device("c", {}, { dial: ["a"] });
+    const c = await library.joiner("c", "a");
     await library.settle(a, b, c);
     await library.clock.advance(10_000);
     library.network.cut("a", "c");
@@ -143,8 +140,8 @@ describe("an idle library", () => {
     const a = await library.device("a");
     await insertContents(a, 20);
     const quiet = { settings: { replication: { heartbeatMs: 100_000_000 } } };
-    const b = await library.device("b", {}, { dial: ["a"], ...quiet });
-    const c = await library.device("c", {}, { dial: ["b"], ...quiet });
+    const b = await library.joiner("b", "a", {}, quiet);
+    const c = await library.joiner("c", "b", {}, quiet);
     const all = [a, b, c];
     await library.settle(...all);
     await library.clock.advance(20_000);
@@ -168,7 +165,7 @@ describe("an idle library", () => {
 describe("turned off and on again", () => {
   it("lets the log grow while it is off, and catches up when it is turned on", async () => {
     const a = await library.device("a", null);
-    const b = await library.device("b", null, { dial: ["a"] });
+    const b = await library.joiner("b", "a", null);
     await library.settle(a, b);
     await insertContents(a, 500);
     await library.settle(a, b);
@@ -199,7 +196,7 @@ describe("the strategy with an age", () => {
   it("keeps what everybody has for as long as it was told, and forgets it then", async () => {
     const keep = { strategy: "acknowledged-and-older-than", keepDays: 1, intervalMs: 60_000 } as const;
     const a = await library.device("a", keep);
-    const b = await library.device("b", keep, { dial: ["a"] });
+    const b = await library.joiner("b", "a", keep);
     await library.settle(a, b);
     await insertContents(a, 40);
     await library.settle(a, b);
@@ -220,8 +217,8 @@ describe("a member that stays away", () => {
     const hasty = { intervalMs: 60_000 };
     const a = await library.device("a", hasty);
     await insertContents(a, 5);
-    const b = await library.device("b", hasty, { dial: ["a"] });
-    const c = await library.device("c", hasty, { dial: ["a"] });
+    const b = await library.joiner("b", "a", hasty);
+    const c = await library.joiner("c", "a", hasty);
     await library.settle(a, b, c);
     await library.clock.advance(10_000);
     await c.tidemark.stop();

@@ -65,6 +65,18 @@ export class ContentLibrary {
     return device;
   }
 
+  /** A device that joins through another, once it has the library. Waits in real time: a backfill's end waits for a thread. */
+  async joiner(
+    name: string,
+    through: string,
+    settings: AckPruningSettings | null = {},
+    more: Partial<TestKernelOptions> = {},
+  ): Promise<Device> {
+    const device = await this.device(name, settings, { dial: [through], ...more });
+    await device.next("peerStateChanged", ({ state }) => state === "ready", { past: true });
+    return device;
+  }
+
   /** The same device on the same database, perhaps with other settings. */
   async restart(name: string, old: Device, settings: AckPruningSettings | null, options: Partial<TestKernelOptions>) {
     await old.tidemark.stop();
