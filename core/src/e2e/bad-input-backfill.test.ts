@@ -97,7 +97,7 @@ it.each<readonly [string, Partial<Answers>, string | RegExp]>([
   ],
   [
     "rows instead of a plan",
-    { plan: () => ({ t: "fetched", request: 1, records: tags(), absent: [] }) },
+    { plan: () => ({ t: "fetched", request: 1, records: tags(), absent: [], floor: 0 }) },
     "TIDEMARK_WIRE_MALFORMED",
   ],
   ["rows for another request", page(({ request }) => ({ request: request + 100 })), "TIDEMARK_WIRE_MALFORMED"],

@@ -352,7 +352,10 @@ describe("an answer or a request", () => {
       () => ({ t: "backfill-rows", request: 1, records: { origins: [], groups: [] }, upTo: null, floor: 0 }),
     ],
     ["a plan of a backfill", () => ({ t: "backfill-plan", vector: {}, floor: 0, totals: {}, members: [] })],
-    ["fetched records", () => ({ t: "fetched", request: 1, records: { origins: [], groups: [] }, absent: [] })],
+    [
+      "fetched records",
+      () => ({ t: "fetched", request: 1, records: { origins: [], groups: [] }, absent: [], floor: 0 }),
+    ],
     ["a membership", () => ({ t: "joined", origin: "x", hlc: 1, members: [] })],
     ["a refusal of a request", () => ({ t: "refused", request: 77, code: "X", reason: "x" })],
     ["the news that a snapshot is required", () => ({ t: "snapshot-required", floor: 1 })],

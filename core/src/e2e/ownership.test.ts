@@ -1,3 +1,4 @@
+import { logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, describe, expect, it } from "vitest";
 import type { TestKernel } from "../testing/test-kernel.js";
@@ -196,4 +197,26 @@ describe("a record that another device owns", () => {
       items: (before as typeof after).items.map((item) => (item.uuid.endsWith("-b") ? { ...item, name: "x" } : item)),
     });
   });
+});
+
+it("restores what a peer has forgotten the stamps of, and what it has forgotten altogether", async () => {
+  const { a, b } = await owners();
+  // Only b prunes: its records have lost their stamps there, and have them here.
+  const maintenance = b.tidemark.services.get(logMaintenance);
+  await b.dataSource.query("DELETE FROM item WHERE uuid = 'child-b'");
+  await library.settle(a, b);
+  for (const kernel of [a, b]) await kernel.tidemark.services.get(logMaintenance).acknowledge();
+  await library.clock.advance(1_000);
+  expect((await maintenance.prune()).stamps).toBeGreaterThan(0);
+  expect((await a.tidemark.status()).logEntries).toBeGreaterThan(0);
+
+  await a.dataSource.query("UPDATE item SET name = 'not yours' WHERE uuid = 'root-b'");
+  await a.dataSource.query(
+    "INSERT INTO item (uuid, name, diskId) SELECT 'child-b', 'not yours', id FROM disk WHERE uuid = 'disk-b'",
+  );
+  await library.settle(a, b);
+  expect(await a.dataSource.query("SELECT uuid, name FROM item WHERE uuid LIKE '%-b'")).toEqual([
+    { uuid: "root-b", name: "root" },
+  ]);
+  expect(await a.dataSource.query("SELECT * FROM tidemark_restore")).toEqual([]);
 });

@@ -37,8 +37,11 @@ export interface ReceivedPage {
   readonly vectorMoves: boolean;
   /** Sees the records of each slice in its transaction, before they are merged. */
   readonly inspect?: (tx: LogTransaction, records: readonly IncomingRecord[]) => void;
-  /** The rows here have been damaged: the values of the page stand wherever its stamps are as new as those here. */
-  readonly restores?: boolean;
+  /**
+   * The rows here have been damaged: the values of the page stand wherever its stamps are as new as those here, or the
+   * sender, whose floor is told, has forgotten them.
+   */
+  readonly restores?: { readonly floor: number };
   /** The page was counted as had before, and its time has come now. */
   readonly wasDeferred?: boolean;
 }
@@ -69,7 +72,15 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
       const news = backfill || wasDeferred ? slice : withoutKnown(slice, ownEntries(tx));
       received.inspect?.(tx, news);
-      const outcome = deps.applier.apply({ tx, records: news, lookup, backfill, ties, withheld });
+      const outcome = deps.applier.apply({
+        tx,
+        records: news,
+        lookup,
+        backfill,
+        ties,
+        forgotten: received.restores?.floor ?? 0,
+        withheld,
+      });
       if (lookup instanceof ResolvedLookup) lookup.follow(library.tableVersion());
       if (first && foreign.length > 0)
         applyForeign({

@@ -45,6 +45,8 @@ export interface ApplyOptions {
   readonly backfill: boolean;
   /** Whose value stands where stamps are equal. */
   readonly ties: Ties;
+  /** Up to which time the sender has forgotten stamps, where its word on them counts all the same. */
+  readonly forgotten: number;
   /** Records that a transform has named, by model number and identity. */
   readonly withheld?: (record: IncomingRecord) => WorkingRecord["withheld"];
 }
@@ -82,7 +84,7 @@ export class Applier {
 
   /** Merges what came from a peer. */
   apply(options: ApplyOptions): ApplyResult {
-    const { tx, records, backfill, ties } = options;
+    const { tx, records, backfill } = options;
     return this.#guarded(tx, () => {
       const set = new WorkingSet();
       const counts = new Counts();
@@ -96,7 +98,7 @@ export class Applier {
         group.forEach((incoming, index) => {
           const known = set.get(model.number, incoming.record);
           const working = known ?? loaded[index]!;
-          if (this.#merge(working, incoming, ties, known !== undefined)) {
+          if (this.#merge(working, incoming, options, known !== undefined)) {
             if (known === undefined) {
               working.withheld = options.withheld?.(incoming) ?? null;
               set.add(working);
@@ -186,13 +188,19 @@ export class Applier {
   }
 
   /** Merges one incoming record; false when it brought nothing. */
-  #merge(working: WorkingRecord, incoming: IncomingRecord, ties: Ties, again: boolean): boolean {
+  #merge(
+    working: WorkingRecord,
+    incoming: IncomingRecord,
+    { ties, forgotten }: Pick<ApplyOptions, "ties" | "forgotten">,
+    again: boolean,
+  ): boolean {
     const local = working.state;
     const join = joinStates({
       local,
       incoming: incoming.state,
       order: this.#deps.members.order,
       ties,
+      forgotten,
     });
     // An edit of a record that is neither here nor remembered is an edit of a dead record.
     if (!isLiving(join.state) && join.state.death.hlc === 0) return again;

@@ -80,10 +80,11 @@ export function readRecords({
   readonly model: string;
   readonly records: readonly string[];
   readonly deps: EncodeDeps;
-}): { readonly records: WireRecords; readonly absent: readonly string[] } | null {
+}): { readonly records: WireRecords; readonly absent: readonly string[]; readonly floor: number } | null {
   if (!outboxIsEmpty(db)) return null;
   const model = deps.registry.byName.get(name);
-  if (model === undefined) return { records: { origins: [], groups: [] }, absent: [] };
+  const { floor } = readState(db);
+  if (model === undefined) return { records: { origins: [], groups: [] }, absent: [], floor };
   const rows = deps.reader.readByIdentity(db, model, records);
   const logged = loadLogged(db, model.number, records);
   const restoring = new Set(
@@ -100,7 +101,7 @@ export function readRecords({
     if (!present && !logged.has(record)) absent.push(record);
     else outgoing.push({ model: model.number, record, state: stateOf(logged.get(record), present), full: present });
   }
-  return { records: encodeRecords(db, outgoing, deps), absent };
+  return { records: encodeRecords(db, outgoing, deps), absent, floor };
 }
 
 /** Totals for progress: rows and parked records, by wire name. */

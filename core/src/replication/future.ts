@@ -8,11 +8,20 @@ import type { WireRecords } from "./wire-records.js";
 /** Merges what was kept for later (`future-page.ts`) when its time has come. */
 export class FutureRecords {
   readonly #library: LocalLibrary;
+  readonly #merged: () => void;
   #timer: Subscription | null = null;
   #merging = false;
 
-  constructor(library: LocalLibrary) {
+  constructor({
+    library,
+    merged,
+  }: {
+    readonly library: LocalLibrary;
+    /** Called when those that were due have been merged. */
+    readonly merged: () => void;
+  }) {
     this.#library = library;
+    this.#merged = merged;
   }
 
   /** Looks when the next record is due, and merges those that are. */
@@ -27,6 +36,7 @@ export class FutureRecords {
       () => {
         this.#merging = true;
         this.#mergeDue()
+          .then(() => this.#merged())
           .catch((error: unknown) => logger.warn("Records from the future could not be merged yet", { error }))
           .finally(() => {
             this.#merging = false;

@@ -34,6 +34,7 @@ export function checkTimes(message: Message, limit: number): void {
       vector(message.vector);
       return;
     case "backfill-rows":
+    case "fetched":
     case "snapshot-required":
       time(message.floor);
       return;

@@ -96,7 +96,14 @@ const messages = z.discriminatedUnion("t", [
     floor: hlc,
   }),
   z.strictObject({ t: z.literal("fetch"), request: count, model: id, records: z.array(id).max(10_000) }),
-  z.strictObject({ t: z.literal("fetched"), request: count, records, absent: z.array(id).max(10_000) }),
+  z.strictObject({
+    t: z.literal("fetched"),
+    request: count,
+    records,
+    absent: z.array(id).max(10_000),
+    /** Stamps up to here are forgotten by whom the records come from. */
+    floor: hlc,
+  }),
   /** A request can't be answered now. */
   z.strictObject({ t: z.literal("refused"), request: count.nullable(), code: z.string().max(128), reason: text }),
   z.strictObject({

@@ -92,12 +92,15 @@ export function joinStates({
   incoming,
   order,
   ties = "none",
+  forgotten = 0,
 }: {
   readonly local: RecordState;
   readonly incoming: RecordState;
   readonly order: StampOrder;
   /** Ties that the incoming side wins. */
   readonly ties?: Ties;
+  /** The incoming side has everything up to here and may have forgotten its stamps: without one it is no older. */
+  readonly forgotten?: number;
 }): Join {
   const death = order.compare(incoming.death, local.death) > 0 ? incoming.death : local.death;
   const births = joinBirths(local.births, incoming.births, death, order);
@@ -120,10 +123,10 @@ export function joinStates({
       if (theirs === undefined) return false;
       // A value from below the death belongs to a life that is over.
       if (order.compare(theirs, death) <= 0 && theirs.hlc !== 0) return false;
-      if (theirs.hlc === 0 && death.hlc !== 0) return false;
+      if (theirs.hlc === 0 && death.hlc > forgotten) return false;
       const ours = local.columns.get(column) ?? (local.births.length > 0 ? newestBirth(local) : undefined);
       if (ours === undefined) return true;
-      const difference = order.compare(theirs, ours);
+      const difference = theirs.hlc === 0 && ours.hlc <= forgotten ? 0 : order.compare(theirs, ours);
       return difference > 0 || (difference === 0 && (ties === "all" || (ties === "unstamped" && theirs.hlc === 0)));
     },
   };

@@ -11,8 +11,8 @@ import {
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
 import { runBackfill } from "./backfill.js";
-import { loadBackfill } from "./backfill-store.js";
-import { isRestoring } from "./change-page.js";
+import { endBackfill, loadBackfill } from "./backfill-store.js";
+import { isRestoring, isUnsettled } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
 import { FutureRecords } from "./future.js";
 import type { LocalLibrary } from "./local-library.js";
@@ -40,7 +40,7 @@ export class Replicator implements TransportHost, SessionObserver {
   constructor({ library, authenticator }: { readonly library: LocalLibrary; readonly authenticator: Authenticator }) {
     this.#library = library;
     this.#authenticator = authenticator;
-    this.#future = new FutureRecords(library);
+    this.#future = new FutureRecords({ library, merged: () => this.#tellReadyAgain() });
   }
 
   get maxFrameBytes(): number {
@@ -165,6 +165,7 @@ export class Replicator implements TransportHost, SessionObserver {
       session.pull().catch((error: unknown) => session.fail(error));
     }
     this.#restore();
+    this.#tellReadyAgain();
     logger.debug("Sessions looked at", { sessions: this.#sessions.size });
   }
 
@@ -263,8 +264,8 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#onboarding = this.#onboardWith(session)
       .catch((error: unknown) => {
         // "Not now" is no failure: the peer says when it is ready.
-        if (isTidemarkError(error, "TIDEMARK_PEER_NOT_READY")) return;
-        session.fail(error);
+        if (!isTidemarkError(error, "TIDEMARK_PEER_NOT_READY")) session.fail(error);
+        else return this.#giveWay(session).catch((cause: unknown) => session.fail(cause));
       })
       .finally(() => {
         this.#onboarding = null;
@@ -307,6 +308,18 @@ export class Replicator implements TransportHost, SessionObserver {
     }
   }
 
+  /**
+   * Devices that want everything anew from each other would wait for ever, because none of them serves meanwhile. The one
+   * with the lower id puts it off and serves first. What it has merged so far is true, and it asks again afterwards.
+   */
+  async #giveWay(session: Session): Promise<void> {
+    const { connection, settings, fence } = this.#library.deps;
+    if (loadBackfill(connection)?.mode !== "full" || settings.device.id > session.peerDevice!) return;
+    await this.#library.write("put off a full backfill", ({ db }) => endBackfill(db));
+    await fence.cover();
+    for (const other of this.sessions) if (!other.closed) other.tellReady();
+  }
+
   /** Asks one peer after the other until nothing is damaged any more: the first may be behind this device itself. */
   #restore(): void {
     if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
@@ -318,7 +331,15 @@ export class Replicator implements TransportHost, SessionObserver {
       .finally(() => {
         this.#restoring = false;
         for (const other of this.#sessions) other.wake();
+        this.#tellReadyAgain();
       });
+  }
+
+  /** Peers that could not be served while something was not as the library has it. */
+  #tellReadyAgain(): void {
+    const { connection } = this.#library.deps;
+    if (!this.#running || readState(connection).ready === 0 || isUnsettled(connection)) return;
+    for (const session of this.#sessions) session.tellReadyAgain();
   }
 
   async #restoreFrom(sessions: readonly Session[]): Promise<void> {

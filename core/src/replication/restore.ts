@@ -43,11 +43,13 @@ export async function restoreRecords(
         phase: "backfill",
         page,
         vectorMoves: false,
-        restores: true,
+        restores: { floor: answer.floor },
         finish: (tx) => {
           const logged = loadLogged(tx.db, model.number, records);
+          // Below its floor a peer knows as much as anybody, though its stamps do not say so.
+          const isYounger = ({ hlc }: Stamp) => hlc > answer.floor;
           // Of a record that nobody knows any more nothing is left to restore.
-          const gone = absent.filter((record) => stateOf(logged.get(record), false) === UNKNOWN);
+          const gone = absent.filter((record) => !isYounger(newestOf(stateOf(logged.get(record), false))));
           if (gone.length > 0) {
             library.deps.applier.reconsider({
               tx,
@@ -58,7 +60,8 @@ export async function restoreRecords(
           // A peer that is behind could not tell; another one will.
           const told = served.filter(({ record, state }) => {
             const newest = newestOf(state);
-            return order.compare(newestOf(stateOf(logged.get(record), true)), newest) <= 0;
+            const own = newestOf(stateOf(logged.get(record), true));
+            return !isYounger(own) || order.compare(own, newest) <= 0;
           });
           const forget = prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?");
           for (const record of [...told.map((it) => it.record), ...gone]) forget.run(model.number, record);

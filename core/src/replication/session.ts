@@ -75,6 +75,8 @@ export class Session {
   #serving = 0;
   #state: PeerState = "uninitialized";
   #pulling = false;
+  /** Whether the peer was told that it can't be served now, and waits for the word that it can. */
+  #putOff = false;
   /** Whether the pull has been answered by a page. */
   #pagesCame = false;
   #closed = false;
@@ -146,7 +148,20 @@ export class Session {
 
   /** Tells the peer that this device serves the library now. */
   tellReady(): void {
-    if (this.#peer !== null) this.#send({ t: "ready" });
+    if (this.#peer === null || this.#closed) return;
+    try {
+      this.#send({ t: "ready" });
+    } catch (error) {
+      // A connection that has gone is no reason why the others should not hear.
+      this.#fail(error);
+    }
+  }
+
+  /** Tells a peer that was put off that it can be served now; it asks again on no other occasion. */
+  tellReadyAgain(): void {
+    if (!this.#putOff || this.#closed || (this.peer !== null && this.#member() === null)) return;
+    this.#putOff = false;
+    this.tellReady();
   }
 
   /** Begins to pull, unless this session does so already, or can't yet. */
@@ -367,7 +382,7 @@ export class Session {
     const state = readState(connection);
     const peer = this.#member();
     if (state.ready === 0 || peer === null) {
-      this.#refuse(null, replicationErrors.notReady());
+      this.#refuse(null);
       return;
     }
     const receiver = fromWireVector(message.vector, members);
@@ -396,7 +411,7 @@ export class Session {
     const { members, random, fence, connection, events } = this.#library.deps;
     const state = readState(connection);
     if (state.self === null || state.ready === 0) {
-      this.#refuse(null, replicationErrors.notReady());
+      this.#refuse(null);
       return;
     }
     const granted = await this.#library.write(`join of ${message.deviceId}`, (tx) => ({
@@ -414,7 +429,7 @@ export class Session {
     const { connection, members, registry, reader, fence } = this.#library.deps;
     const state = readState(connection);
     if (state.ready === 0 || this.#member() === null || isUnsettled(connection)) {
-      this.#refuse(null, replicationErrors.notReady());
+      this.#refuse(null);
       return;
     }
     const plan = await this.#library.write("backfill plan", (tx) => {
@@ -438,7 +453,7 @@ export class Session {
   async #sendBackfillPage(message: MessageOf<"backfill-page">): Promise<void> {
     const { connection, fence, events } = this.#library.deps;
     if (readState(connection).ready === 0 || this.#member() === null || isUnsettled(connection)) {
-      this.#refuse(message.request, replicationErrors.notReady());
+      this.#refuse(message.request);
       return;
     }
     // A page is as long as was asked for, unless its values are large.
@@ -468,7 +483,7 @@ export class Session {
   async #sendRecords(message: MessageOf<"fetch">): Promise<void> {
     const { fence, connection } = this.#library.deps;
     if (readState(connection).ready === 0 || this.#member() === null) {
-      this.#refuse(message.request, replicationErrors.notReady());
+      this.#refuse(message.request);
       return;
     }
     const found = await this.#library.read(`records of ${message.model}`, (db) =>
@@ -480,11 +495,15 @@ export class Session {
       request: message.request,
       records: { origins: [...found.records.origins], groups: [...found.records.groups] },
       absent: [...found.absent],
+      floor: found.floor,
     });
   }
 
-  #refuse(request: number | null, error: TidemarkError): void {
-    this.#send({ t: "refused", request, code: error.code, reason: error.why });
+  /** There is nothing to serve with at present; the peer is told when there is. */
+  #refuse(request: number | null): void {
+    const { code, why } = replicationErrors.notReady();
+    this.#putOff = true;
+    this.#send({ t: "refused", request, code, reason: why });
   }
 
   // Receiving

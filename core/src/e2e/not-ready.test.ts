@@ -1,0 +1,81 @@
+import { type AnyPlugin, API_VERSION, definePlugin } from "@tidemark/plugin-api";
+import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { shared, TestLibrary } from "./library.test-support.js";
+
+/** Devices that can't serve for a while, and others that wait for them on a connection that stays. */
+@Entity()
+class Note {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+}
+
+@Entity()
+class Machine {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+}
+
+@Entity()
+class Drive {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) label!: string;
+  @ManyToOne(() => Machine, { nullable: false, onDelete: "CASCADE" }) machine!: Machine;
+}
+
+let library: TestLibrary;
+beforeEach(() => {
+  library = new TestLibrary({
+    entities: [Note, Machine, Drive],
+    declarations: [
+      ...shared(Note, { entity: Machine, isDevice: true }),
+      { entity: Drive, ownership: { kind: "device", owner: "machine" } },
+    ],
+  });
+});
+afterEach(() => library.dispose());
+
+/** Whatever goes wrong, everything is to be fetched anew. */
+const thorough: AnyPlugin = definePlugin({
+  manifest: { id: "thorough", version: "1.0.0", apiVersion: API_VERSION },
+  activate({ hooks }) {
+    hooks.onCatchUpFailure.tap(() => ({ action: "full-backfill", delayMs: 500, reason: "to be sure" }));
+  },
+});
+
+it("comes into step when both ends of a broken round want everything anew", async () => {
+  const a = await library.device("a", { plugins: [thorough] });
+  const b = await library.device("b", { dial: ["a"], plugins: [thorough] });
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await a.dataSource.getRepository(Note).save({ uuid: "n1", text: "from a" });
+  await b.dataSource.getRepository(Note).save({ uuid: "n2", text: "from b" });
+  for (const kernel of [a, b]) {
+    await kernel.dataSource.query("UPDATE tidemark_peer SET full_backfill = 1");
+  }
+  library.network.setLatency({ from: "a", to: "b" }, 20);
+  library.network.setLatency({ from: "b", to: "a" }, 20);
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  expect(await a.dataSource.getRepository(Note).count()).toBe(2);
+});
+
+it("lets a device join once the records are restored for which it was refused", async () => {
+  const a = await library.device("a");
+  const b = await library.device("b", { dial: ["a"] });
+  await library.settle(a, b);
+  const machine = await b.dataSource.getRepository(Machine).save({ uuid: "b" });
+  await b.dataSource.getRepository(Drive).save({ uuid: "d1", label: "right", machine });
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await a.dataSource.query("UPDATE drive SET label = 'wrong'");
+  await library.clock.advance(1_000);
+  const c = await library.device("c", { dial: ["a"] });
+  await library.clock.advance(5_000);
+  expect((await c.tidemark.status()).backfill).not.toBeNull();
+  library.network.heal("a", "b");
+  await library.settle(a, b, c);
+  expect(await c.dataSource.query("SELECT label FROM drive")).toEqual([{ label: "right" }]);
+});
