@@ -56,6 +56,8 @@ export class SyncEngine implements Engine {
   readonly #closers: (() => void | Promise<void>)[] = [];
   #open: OpenEngine | null = null;
   #schemaVersion = 0;
+  /** How often pressure on the pool has ended. */
+  #reliefs = 0;
 
   constructor(deps: EngineDeps) {
     this.#deps = deps;
@@ -94,6 +96,7 @@ export class SyncEngine implements Engine {
         onChanged: (event) => events.emit("poolChanged", event),
         onPressure: (pressure) => this.#onPressure(pressure, pacer, writer),
         onRelieved: () => {
+          this.#reliefs++;
           pacer.advise({});
           writer.setPacing({});
         },
@@ -327,11 +330,15 @@ export class SyncEngine implements Engine {
   }
 
   #onPressure(pressure: PoolPressure, pacer: SlicePacer, writer: Writer): void {
+    const reliefs = this.#reliefs;
     this.#deps.hooks
       .collectPoolAdvice(pressure)
       .then(({ advice, advisedBy }) => {
-        pacer.advise({ maxRecords: advice.maxSliceRecords });
-        writer.setPacing({ pauseMs: advice.pauseMs });
+        // Advice that comes after the pressure was over would never be lifted.
+        if (reliefs === this.#reliefs) {
+          pacer.advise({ maxRecords: advice.maxSliceRecords });
+          writer.setPacing({ pauseMs: advice.pauseMs });
+        }
         this.#deps.events.emit("poolPressure", { ...pressure, advice, advisedBy });
       })
       .catch((error: unknown) => this.#deps.logger.warn("Advice on pool pressure could not be collected", { error }));
