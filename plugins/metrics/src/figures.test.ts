@@ -2,9 +2,13 @@ import { describe, expect, it } from "vitest";
 import { Figures } from "./figures.js";
 import { Ring } from "./history.js";
 
+const onSinkFailure = (error: unknown) => {
+  throw error;
+};
+
 describe("figures", () => {
   it("adds up counters, keeps the last of a gauge, and what is needed to know of a histogram", () => {
-    const figures = new Figures();
+    const figures = new Figures({ onSinkFailure });
     figures.add("tidemark.fold.entries", 2, {});
     figures.add("tidemark.fold.entries", 3, {});
     figures.set("tidemark.models", 4, {});
@@ -19,7 +23,7 @@ describe("figures", () => {
   });
 
   it("counts together what comes after the thousandth series", () => {
-    const figures = new Figures();
+    const figures = new Figures({ onSinkFailure });
     for (let peer = 0; peer < 1_500; peer++) {
       figures.add("tidemark.peer.connections", 1, { "tidemark.peer": `peer ${peer}` });
     }
@@ -30,7 +34,7 @@ describe("figures", () => {
   });
 
   it("tells sinks the change of a level, and drops the series of a gauge that is cleared", () => {
-    const figures = new Figures();
+    const figures = new Figures({ onSinkFailure });
     const told: unknown[] = [];
     figures.addSink({
       measure: (name, value, attributes, delta) => told.push({ name, value, attributes, delta }),
@@ -48,6 +52,26 @@ describe("figures", () => {
       { cleared: "tidemark.log.blocked_time" },
     ]);
     expect(figures.seriesOf("tidemark.log.blocked_time")).toEqual([]);
+  });
+});
+
+describe("a sink that throws", () => {
+  it("is not called any more, and harms neither the figures nor the other sinks", () => {
+    const failures: unknown[] = [];
+    const figures = new Figures({ onSinkFailure: (error) => failures.push(error) });
+    const error = new Error("no more memory for series");
+    let told = 0;
+    const throws = (): never => {
+      throw error;
+    };
+    figures.addSink({ measure: throws, clear: throws });
+    figures.addSink({ measure: () => told++, clear() {} });
+    for (let round = 0; round < 3; round++) figures.add("tidemark.fold.entries", 1, {});
+    expect({ failures, told, sum: figures.sum("tidemark.fold.entries") }).toEqual({
+      failures: [error],
+      told: 3,
+      sum: 3,
+    });
   });
 });
 

@@ -39,10 +39,16 @@ const OTHERS = "(others)";
 
 export class Figures {
   readonly #metrics = new Map<MetricName, Map<string, Entry>>();
-  readonly #sinks: Sink[] = [];
+  readonly #sinks = new Set<Sink>();
+  readonly #onSinkFailure: (error: unknown) => void;
+
+  /** A sink that throws is not called any more; `onSinkFailure` is told why. */
+  constructor({ onSinkFailure }: { readonly onSinkFailure: (error: unknown) => void }) {
+    this.#onSinkFailure = onSinkFailure;
+  }
 
   addSink(sink: Sink): void {
-    this.#sinks.push(sink);
+    this.#sinks.add(sink);
   }
 
   add<Name extends MetricOf<"counter">>(name: Name, value: number, attributes: AttributesOf<Name>): void {
@@ -69,7 +75,7 @@ export class Figures {
   /** Drops all series of a gauge: what they were of may be gone. */
   clear(name: MetricOf<"gauge">): void {
     this.#metrics.delete(name);
-    for (const sink of this.#sinks) sink.clear(name);
+    this.#tell((sink) => sink.clear(name));
   }
 
   /** The series of a metric; empty while nothing has fed it. */
@@ -93,7 +99,18 @@ export class Figures {
     const entry = this.#entryOf(name, attributes);
     const before = entry.value;
     change(entry);
-    for (const sink of this.#sinks) sink.measure(name, value, entry.attributes, entry.value - before);
+    this.#tell((sink) => sink.measure(name, value, entry.attributes, entry.value - before));
+  }
+
+  #tell(say: (sink: Sink) => void): void {
+    for (const sink of this.#sinks) {
+      try {
+        say(sink);
+      } catch (error) {
+        this.#sinks.delete(sink);
+        this.#onSinkFailure(error);
+      }
+    }
   }
 
   #entryOf(name: MetricName, attributes: Attributes): Entry {

@@ -40,7 +40,13 @@ export const metrics = definePlugin({
     configuration: metricsSettings,
   },
   async activate({ config, hooks, events, services, logger, meter, clock, signal, subscriptions }) {
-    const figures = new Figures();
+    const figures = new Figures({
+      onSinkFailure: (error) =>
+        logger.warn("A meter has failed and is not given any more figures", {
+          error,
+          advice: "See what its implementation reports; restart once it is mended",
+        }),
+    });
     const waitWarning = new WaitWarning({ clock, logger, settings: config.waitWarning });
     const progressLog = new ProgressLog({ clock, logger, everyRecords: config.progressRecords });
     const flush = startFeed({ figures, events, hooks, clock, waitWarning, progressLog });

@@ -122,7 +122,7 @@ describe("the kernel's meter", () => {
         return { dispose() {} };
       },
     };
-    const figures = new Figures();
+    const figures = new Figures({ onSinkFailure: (error) => expect.unreachable(String(error)) });
     figures.addSink(new MeterSink({ meter, figures }));
     const pool = { "db.client.connection.pool.name": "tidemark" };
     figures.set("db.client.connection.max", 30, pool);
