@@ -3,6 +3,7 @@
 
 import { type AttributesOf, catalogue, type MetricDefinition, type MetricName, type MetricOf } from "./catalogue.js";
 
+/** The dimensions of a series, by name. */
 export type Attributes = Readonly<Record<string, string | boolean>>;
 
 /** Somebody else who counts. Called for every measurement, so it must be quick. */

@@ -2,6 +2,7 @@
 
 import type { ResolvedMetricsSettings } from "./settings.js";
 
+/** `degraded` is worth a look, `failing` needs somebody. */
 export type HealthStatus = "ok" | "degraded" | "failing";
 
 /** The code names a threshold of `settings.health`. */
