@@ -209,8 +209,9 @@ function countKnown(
   }
 }
 
+/** Everything that is here. Of itself a device has all up to its clock, of which the stored vector says nothing. */
 function ownEntries(tx: LogTransaction): Vector {
-  return loadVector(tx.db, tx.self!);
+  return loadVector(tx.db, tx.self!).set(tx.self!, tx.highWater);
 }
 
 /** Drops what the own vector covers: it has been merged before, and what superseded it may have been pruned since. */
