@@ -78,7 +78,7 @@ async function backfillFrom(library: LocalLibrary, source: BackfillSource): Prom
       // The next page travels while this one is applied.
       const nextModel =
         rows.upTo !== null ? name : order.slice(index + 1).find((other) => !cursorOf(record, other).complete);
-      if (nextModel !== undefined) {
+      if (nextModel !== undefined && deps.pacer.pagesAtOnce > 1) {
         const after: string | null = nextModel === name ? rows.upTo : cursorOf(record, nextModel).after;
         const fetched = source.page(nextModel, after, limit);
         fetched.catch(() => {}); // Awaited when its turn comes; until then its failure is nobody's.

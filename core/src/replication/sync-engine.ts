@@ -336,7 +336,7 @@ export class SyncEngine implements Engine {
       .then(({ advice, advisedBy }) => {
         // Advice that comes after the pressure was over would never be lifted.
         if (reliefs === this.#reliefs) {
-          pacer.advise({ maxRecords: advice.maxSliceRecords });
+          pacer.advise({ maxRecords: advice.maxSliceRecords, maxPages: advice.maxConcurrency });
           writer.setPacing({ pauseMs: advice.pauseMs });
         }
         this.#deps.events.emit("poolPressure", { ...pressure, advice, advisedBy });

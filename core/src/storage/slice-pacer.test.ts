@@ -47,4 +47,13 @@ describe("the slice pacer", () => {
     pacer.advise({});
     expect(pacer.size).toBe(400);
   });
+
+  it("passes on how many pages may be in work at once", () => {
+    const pacer = new SlicePacer();
+    expect(pacer.pagesAtOnce).toBe(Number.POSITIVE_INFINITY);
+    pacer.advise({ maxPages: 1 });
+    expect(pacer.pagesAtOnce).toBe(1);
+    pacer.advise({ maxRecords: 20 });
+    expect(pacer.pagesAtOnce).toBe(Number.POSITIVE_INFINITY);
+  });
 });

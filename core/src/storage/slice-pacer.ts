@@ -19,6 +19,7 @@ export class SlicePacer {
   readonly #targetMs: number;
   #size: number;
   #maxRecords = Number.POSITIVE_INFINITY;
+  #maxPages = Number.POSITIVE_INFINITY;
 
   constructor({ targetMs = 8, initial = 200 }: SlicePacerOptions = {}) {
     this.#targetMs = targetMs;
@@ -28,6 +29,11 @@ export class SlicePacer {
   /** Records in the next slice, at most. */
   get size(): number {
     return Math.min(this.#size, this.#maxRecords);
+  }
+
+  /** Pages that may be in work at once: 1 while one is to be applied before the next is asked for. */
+  get pagesAtOnce(): number {
+    return this.#maxPages;
   }
 
   /** A slice is done. `durationMs` is the time it held the loop, without what it waited before. */
@@ -40,9 +46,16 @@ export class SlicePacer {
     this.#size = Math.round(clamp(next, SMALLEST, LARGEST));
   }
 
-  /** Obeys advice from `onPoolPressure`; without `maxRecords` it is lifted, and the size from before holds again. */
-  advise({ maxRecords }: { readonly maxRecords?: number | undefined }): void {
-    this.#maxRecords = maxRecords === undefined ? Number.POSITIVE_INFINITY : Math.max(1, Math.floor(maxRecords));
+  /** Obeys advice from `onPoolPressure`; what is absent is lifted, and what was before holds again. */
+  advise({
+    maxRecords = Number.POSITIVE_INFINITY,
+    maxPages = Number.POSITIVE_INFINITY,
+  }: {
+    readonly maxRecords?: number | undefined;
+    readonly maxPages?: number | undefined;
+  }): void {
+    this.#maxRecords = Math.max(1, Math.floor(maxRecords));
+    this.#maxPages = Math.max(1, Math.floor(maxPages));
   }
 }
 
