@@ -2,6 +2,9 @@ import type { PeerState } from "@tidemark/plugin-api";
 import type { Sqlite } from "../storage/database.js";
 import { prepared } from "../storage/statements.js";
 
+/** `notBefore` of a peer that was given up: not before the next start or resume, when somebody may have mended the cause. */
+export const GIVEN_UP = Number.MAX_SAFE_INTEGER;
+
 /** What is stored of each peer, so that a restart goes on where it was. */
 export interface PeerRecord {
   readonly state: PeerState;
@@ -54,6 +57,14 @@ export function loadPeer(db: Sqlite, member: number): PeerRecord {
     notBefore: row.not_before,
     fullBackfill: row.full_backfill === 1,
   };
+}
+
+/** Gives peers that were given up another chance; call inside a write transaction. Their number. */
+export function liftGivenUp(db: Sqlite): number {
+  return prepared(
+    db,
+    "UPDATE tidemark_peer SET not_before = 0, failures = 0, state = 'catching-up' WHERE not_before = ?",
+  ).run(GIVEN_UP).changes;
 }
 
 /** Changes what is stored of a peer; call inside a write transaction. */

@@ -17,7 +17,7 @@ import { isRetryable, replicationErrors } from "./errors.js";
 import { FutureRecords } from "./future.js";
 import type { LocalLibrary } from "./local-library.js";
 import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
-import { loadPeer, updatePeer } from "./peer-store.js";
+import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
 import { Session, type SessionObserver } from "./session.js";
 
 /**
@@ -79,6 +79,7 @@ export class Replicator implements TransportHost, SessionObserver {
       const self = members.byNumber(readState(connection).self!);
       events.emit("memberJoined", { origin: self.origin, deviceId: self.deviceId, sponsor: null });
     }
+    await writer.run({ name: "try again who was given up", body: liftGivenUp });
     this.#running = true;
     this.#scheduleHeartbeat();
     this.#future.schedule();
@@ -187,7 +188,7 @@ export class Replicator implements TransportHost, SessionObserver {
         .write(`failure with ${peer}`, (tx) =>
           updatePeer(tx.db, member.num, {
             failures,
-            notBefore: delayMs === null ? Number.MAX_SAFE_INTEGER : deps.clock.now() + delayMs,
+            notBefore: delayMs === null ? GIVEN_UP : deps.clock.now() + delayMs,
             ...(decision.action === "full-backfill" && { fullBackfill: true }),
             ...(decision.action === "give-up" && { state: "paused" as const }),
           }),
@@ -225,9 +226,10 @@ export class Replicator implements TransportHost, SessionObserver {
     const origin = session.peer;
     const member = origin === null ? undefined : members.byOrigin(origin);
     if (origin === null || member === undefined) return false;
-    const waitMs = loadPeer(connection, member.num).notBefore - clock.now();
+    const stored = loadPeer(connection, member.num);
+    const waitMs = stored.notBefore - clock.now();
     if (waitMs <= 0) return false;
-    if (!this.#delays.has(origin) && waitMs < Number.MAX_SAFE_INTEGER / 2) {
+    if (!this.#delays.has(origin) && stored.notBefore < GIVEN_UP) {
       const timer = clock.setTimeout(() => {
         this.#delays.delete(origin);
         this.changed();

@@ -45,6 +45,7 @@ import { peersOf, recordKeysOf, syncFiguresOf } from "./kernel-services.js";
 import { LocalLibrary } from "./local-library.js";
 import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
+import { GIVEN_UP } from "./peer-store.js";
 import { Replicator } from "./replicator.js";
 
 /**
@@ -219,7 +220,7 @@ export class SyncEngine implements Engine {
     const peers = peersOf(library, replicator).map(
       ({ about, stored }): PeerStatus => ({
         ...about,
-        nextAttemptAt: stored.notBefore > now ? stored.notBefore : null,
+        nextAttemptAt: stored.notBefore > now && stored.notBefore < GIVEN_UP ? stored.notBefore : null,
       }),
     );
     const parked: Record<ParkedKind, number> = { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 };
