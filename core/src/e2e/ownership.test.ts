@@ -220,3 +220,26 @@ it("restores what a peer has forgotten the stamps of, and what it has forgotten 
   ]);
   expect(await a.dataSource.query("SELECT * FROM tidemark_restore")).toEqual([]);
 });
+
+it("goes on being changed by who made it until somebody has heard that it was handed over", async () => {
+  const { a, b } = await owners();
+  await b.tidemark.pause();
+  await library.clock.advance(1_000);
+  const items = a.dataSource.getRepository(Item);
+  const [own] = await a.dataSource.getRepository(Disk).findBy({ uuid: "disk-a" });
+  const [theirs] = await a.dataSource.getRepository(Disk).findBy({ uuid: "disk-b" });
+  for (const uuid of ["edited", "deleted"]) {
+    await items.save({ uuid, name: "mine", disk: own!, parent: null });
+    await library.clock.advance(10);
+    await items.update({ uuid }, { disk: theirs! });
+    await library.clock.advance(10);
+  }
+  await items.update({ uuid: "edited" }, { name: "yours, with a better name" });
+  await items.delete({ uuid: "deleted" });
+  await b.tidemark.resume();
+  await library.settle(a, b);
+  expect(await b.dataSource.query("SELECT uuid, name FROM item WHERE uuid LIKE '%ed'")).toEqual([
+    { uuid: "edited", name: "yours, with a better name" },
+  ]);
+  expect(await a.dataSource.query("SELECT * FROM tidemark_restore")).toEqual([]);
+});

@@ -24,6 +24,7 @@ import type { RecordReader } from "../storage/record-reader.js";
 import { deriveIdentity, targetsOf } from "../storage/row-writer.js";
 import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
+import { loadVector } from "../storage/vectors.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
 import type { Applier, Reconsidered } from "./apply.js";
 import {
@@ -117,8 +118,14 @@ export class Fold {
     const records = this.#collect(tx.db, entries);
     const owners = new OwnerFinder(tx.db, records.deaths, new PendingMoves(this.#deps.registry.models, entries));
     const ownDevice = this.#deps.members.byNumber(tx.self).deviceId;
+    const heard = alone ? 0 : this.#heardOf(tx);
     for (const { entry, folding } of records.changes) {
-      if (!alone && this.#refuses(owners, ownDevice, folding, entry)) continue;
+      if (!alone && this.#refuses(owners, ownDevice, folding, entry)) {
+        // Nobody has heard of the record in its present state: nobody could put it back.
+        const newest = columnStamp(folding.state, 0);
+        if (folding.refused !== "changed" || newest.origin !== tx.self || newest.hlc <= heard) continue;
+        folding.refused = null;
+      }
       this.#change(tx, folding, entry);
     }
     if (!alone) {
@@ -249,6 +256,12 @@ export class Fold {
     folding.refused =
       entry.mask === BORN && folding.logged === undefined && owner !== SOMEBODY_ELSE ? "created" : "changed";
     return true;
+  }
+
+  /** Up to where some other member is known to have this device's own changes. */
+  #heardOf(tx: LogTransaction): number {
+    const others = this.#deps.members.all().filter((member) => member.num !== tx.self);
+    return Math.max(0, ...others.map((member) => loadVector(tx.db, member.num).get(tx.self!) ?? 0));
   }
 
   #change(tx: LogTransaction, folding: Folding, entry: OutboxEntry): void {
