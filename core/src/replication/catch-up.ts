@@ -44,7 +44,8 @@ export class CatchUp {
     const { clock, members, events } = this.#library.deps;
     const { end } = message;
     if (this.#records === 0) this.#startedMs = clock.monotonicMs();
-    const records = recordCountOf(checkWireRecords(message.records));
+    const page = checkWireRecords(message.records);
+    const records = recordCountOf(page);
     this.#records += records;
     let joined: readonly WireMember[] = [];
     if (end !== null) this.#checkEnd(end);
@@ -72,7 +73,7 @@ export class CatchUp {
       await applyPage(this.#library, {
         peer: this.#peer,
         phase: this.#phase,
-        page: message.records as never,
+        page,
         finish,
         vectorMoves: end !== null,
       });
