@@ -4,13 +4,7 @@
 import { spawnSync } from "node:child_process";
 import { parseArgs } from "node:util";
 
-const { values } = parseArgs({
-  options: {
-    seed: { type: "string" },
-    seeds: { type: "string", default: "100" },
-    from: { type: "string", default: "1" },
-  },
-});
+const values = readArguments();
 const [from, count] = values.seed === undefined ? [values.from, values.seeds] : [values.seed, "1"];
 for (const [name, value] of Object.entries({ seed: from, seeds: count })) {
   if (!/^\d+$/.test(value) || (name === "seeds" && Number(value) === 0)) {
@@ -23,3 +17,13 @@ const { status } = spawnSync("npx", ["vitest", "run", "core/src/e2e/convergence.
   env: { ...process.env, TIDEMARK_SEED: from, TIDEMARK_SEEDS: count },
 });
 process.exit(status ?? 1);
+
+function readArguments() {
+  const number = (fallback) => ({ type: "string", ...(fallback !== undefined && { default: fallback }) });
+  try {
+    return parseArgs({ options: { seed: number(), seeds: number("100"), from: number("1") } }).values;
+  } catch (error) {
+    process.stderr.write(`${error.message}\nKnown are --seed N, --seeds N and --from N\n`);
+    process.exit(2);
+  }
+}

@@ -101,3 +101,25 @@ it("leaves a record whose identity can't travel where it is, and goes on with th
   expect((await b.pages.find()).map(({ uuid }) => uuid)).toEqual(["fit"]);
   expect(await a.kernel.tidemark.journal()).toMatchObject([{ kind: "not-synced", record: "not fit either" }]);
 });
+
+it("tells two devices that have both founded the library so, instead of keeping quiet", async () => {
+  const clock = new ManualClock();
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(2) });
+  const founders = await Promise.all(
+    ["x", "y"].map((name) =>
+      createTestKernel({
+        device: name,
+        entities: [Page],
+        declarations: [{ entity: Page, ownership: { kind: "shared" } }],
+        network,
+        clock,
+        dial: name === "y" ? ["x"] : [],
+        role: "found",
+      }),
+    ),
+  );
+  kernels.push(...founders);
+  const refused = founders[1]!.next("peerRefused");
+  for (const founder of founders) await founder.tidemark.start();
+  expect(await refused).toMatchObject({ code: "TIDEMARK_PEER_FOUNDED_APART" });
+});

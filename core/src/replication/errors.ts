@@ -73,6 +73,15 @@ export const replicationErrors = {
       why: "its proof does not fit the secret of this library",
       advice: "Give both devices the same `library.secret`; if you do not know the peer, somebody is trying to get in",
     }),
+  foundedApart: ({ library }: { readonly library: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_FOUNDED_APART",
+      what: "The peer can't be synced with",
+      why: `both devices have founded "${library}", so they are two libraries of the same name`,
+      advice:
+        'Set `library.role` to "join" on one of them and call resetSyncState() there: it keeps every record and joins the other',
+      details: { library },
+    }),
   sameDevice: ({ device }: { readonly device: string }) =>
     new TidemarkError({
       code: "TIDEMARK_PEER_SAME_DEVICE",
@@ -174,6 +183,7 @@ const FINAL = new Set([
   "TIDEMARK_PEER_AUTHENTICATION_METHOD",
   "TIDEMARK_PEER_WRONG_SECRET",
   "TIDEMARK_PEER_SAME_DEVICE",
+  "TIDEMARK_PEER_FOUNDED_APART",
   "TIDEMARK_PEER_REGRESSED",
 ]);
 

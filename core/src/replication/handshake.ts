@@ -104,6 +104,11 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     throw replicationErrors.clockDrift({ driftMs, limitMs: settings.clock.maxDriftMs });
   }
   checkTimes(hello, library.maxHlc);
+  // Members of one library know at least its founder both; two that share nobody were founded apart.
+  const shared = hello.members.some(({ origin }) => (members.byOrigin(origin)?.joinHlc ?? null) !== null);
+  if (own !== null && hello.origin !== null && hello.members.length > 0 && !shared) {
+    throw replicationErrors.foundedApart({ library: settings.library.id });
+  }
   const known = schemaFingerprints(registry);
   for (const [model, fingerprint] of Object.entries(hello.schema)) {
     const here = Object.hasOwn(known, model) ? known[model] : undefined;

@@ -80,7 +80,7 @@ function explanations({ status, kills, kept }: DemoOutcome): string[] {
   if (status.A.parked.hidden > 0 && status.A.parked.hidden === status.B.parked.hidden) {
     lines.push(
       "Hidden: records that refer to something which the other device has deleted meanwhile, such as a tagging without",
-      "its tag. Both devices know of the same; they go when every device has acknowledged the deletion.",
+      "its tag. Both devices know of the same; a plugin such as ack-pruning lets them go once everybody has acknowledged.",
     );
   }
   if (kills.length > 0) {
