@@ -104,7 +104,7 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     throw replicationErrors.clockDrift({ driftMs, limitMs: settings.clock.maxDriftMs });
   }
   checkTimes(hello, library.maxHlc);
-  // Members of one library know at least its founder both; two that share nobody were founded apart.
+  // Two members of one library both know its founder at least; where they share nobody, each has founded its own.
   const shared = hello.members.some(({ origin }) => (members.byOrigin(origin)?.joinHlc ?? null) !== null);
   if (own !== null && hello.origin !== null && hello.members.length > 0 && !shared) {
     throw replicationErrors.foundedApart({ library: settings.library.id });
