@@ -23,7 +23,7 @@ export interface DiagnosticsMessage<Name extends keyof KernelEvents = keyof Kern
  * The events that also go to `node:diagnostics_channel`, as `tidemark:<event>`: those that tell of states and decisions.
  * The ones that come by the thousand (leases, single pages, hook calls) are for plugins.
  */
-const MIRRORED = [
+export const MIRRORED = [
   "kernelStateChanged",
   "pluginStateChanged",
   "hookHandlerQuarantined",

@@ -13,6 +13,7 @@ import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import type { IncomingRecord } from "./incoming.js";
 import { keepAside } from "./keep-aside.js";
 import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, type Ties, UNSTAMPED } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
 import { writeRows } from "./write-rows.js";
@@ -205,17 +206,16 @@ export class Applier {
     // An edit of a record that is neither here nor remembered is an edit of a dead record.
     if (!isLiving(join.state) && join.state.death.hlc === 0) return again;
     let won = false;
-    const wholeRow = working.model.ownership.kind === "device";
     working.model.columns.forEach((column, index) => {
       const value = incoming.values[index];
-      if (value === undefined || !join.wins(wholeRow ? 0 : column.number)) return;
+      if (value === undefined || !join.wins(stampGroup(working.model, column.number))) return;
       working.values[index] = value;
       won = true;
     });
     if (incoming.extra !== null) {
       const extra = new Map(working.extra ?? []);
       for (const [column, value] of incoming.extra) {
-        if (!join.wins(wholeRow ? 0 : column)) continue;
+        if (!join.wins(stampGroup(working.model, column))) continue;
         extra.set(column, value);
         won = true;
       }

@@ -23,6 +23,7 @@ import { beginBackfill, fromWireVector, learnMembers } from "./membership.js";
 import type { MessageOf } from "./messages.js";
 import { updatePeer } from "./peer-store.js";
 import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
 
 /**
@@ -307,7 +308,7 @@ function settleRange(
 function issueAsOwn(tx: LogTransaction, model: SyncModel, state: RecordState, members: Members): RecordState {
   const self = members.byNumber(tx.self!);
   const birth: Stamp = { hlc: self.joinHlc! + 1, origin: self.num };
-  const references = model.ownership.kind === "device" ? [0] : model.references.map((column) => column.number);
+  const references = new Set(model.references.map((column) => stampGroup(model, column.number)));
   const born: RecordState = { births: [birth], death: UNSTAMPED, columns: state.columns };
   return model.references.length === 0 ? born : editedLocally(born, references, tx.tick());
 }

@@ -37,6 +37,7 @@ import {
   type Stamp,
   UNKNOWN,
 } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
 
 /**
@@ -278,7 +279,7 @@ export class Fold {
     } else {
       const columns = columnsOf(entry.mask, entry.part);
       for (const column of columns) folding.edited.add(column);
-      const groups = folding.model.ownership.kind === "device" ? [0] : columns;
+      const groups = new Set(columns.map((column) => stampGroup(folding.model, column)));
       folding.state = editedLocally(folding.state, groups, stamp);
     }
   }
@@ -325,7 +326,7 @@ export class Fold {
             continue;
           }
           const child = this.#folding(db, records, model, record);
-          const group = groupOf(column, model);
+          const group = stampGroup(model, column.number);
           const life = target.state.births[0]!;
           if (child.refused !== null || this.#deps.members.order.compare(columnStamp(child.state, group), life) > 0)
             continue;
@@ -393,7 +394,7 @@ export class Fold {
       if (state.births.length === 0 || state === before) continue;
       const early = model.references.some((column) => {
         const targets = births.get(column.reference!.target);
-        return targets !== undefined && columnStamp(state, groupOf(column, model)).hlc < targets.last;
+        return targets !== undefined && columnStamp(state, stampGroup(model, column.number)).hlc < targets.last;
       });
       if (!early) continue;
       const group = children.get(model);
@@ -412,7 +413,7 @@ export class Fold {
         for (const column of model.references) {
           const target = row[model.columns.indexOf(column)];
           const life = typeof target === "string" ? births.get(column.reference!.target)?.lives.get(target) : undefined;
-          const group = groupOf(column, model);
+          const group = stampGroup(model, column.number);
           if (life === undefined || (column.reference!.target === model && target === folding.record)) continue;
           if (order.compare(columnStamp(folding.state, group), life) > 0) continue;
           folding.state = editedLocally(folding.state, [group], tx.tick());
@@ -531,11 +532,6 @@ function newFolding(model: SyncModel, record: string, logged: LoggedState | unde
     edited: new Set(),
     refused: null,
   };
-}
-
-/** The stamp group of a column: 0 where the whole row has one stamp. */
-function groupOf(column: SyncColumn, model: SyncModel): number {
-  return model.ownership.kind === "device" ? 0 : column.number;
 }
 
 /** The identity that a row had while `column` referred to `predecessor`: another one only if it is derived. */

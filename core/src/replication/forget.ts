@@ -8,6 +8,7 @@ import { BIRTH, DEATH, loadLogged, OLDER_BIRTHS, stateOf } from "../storage/stam
 import { prepared } from "../storage/statements.js";
 import { removeWaiting, type WaitingReference } from "../storage/waiting.js";
 import { columnStamp, lifeOf } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 
 /**
  * Forgets what every member has. Raising the floor is the one step that changes the meaning of anything: with it,
@@ -67,7 +68,7 @@ function finalReferences(db: Sqlite, to: number, deps: ForgetDeps): WaitingRefer
     const model = deps.registry.byNumber.get(reference.model);
     if (model === undefined) return false;
     const state = stateOf(loadLogged(db, model.number, [reference.record]).get(reference.record), true);
-    const stamp = columnStamp(state, model.ownership.kind === "device" ? 0 : reference.column);
+    const stamp = columnStamp(state, stampGroup(model, reference.column));
     return stamp.hlc <= to && targetIsGone(db, to, reference, deps);
   });
 }

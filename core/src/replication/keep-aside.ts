@@ -7,6 +7,7 @@ import { type ParkedKind, park, unpark } from "../storage/parked.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { addWaiting, removeWaiting } from "../storage/waiting.js";
 import { isLiving } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 import type { WorkingRecord, WorkingSet } from "./working-set.js";
 
 /**
@@ -67,8 +68,7 @@ function reasonAside(working: WorkingRecord): { readonly kind: ParkedKind; reado
 
 /** Of a dead record, only columns that are younger than its death can still matter. */
 function keptValues(working: WorkingRecord): Map<number, WireValue> {
-  const wholeRow = working.model.ownership.kind === "device";
-  return valuesByNumber(working, (column) => working.state.columns.has(wholeRow ? 0 : column));
+  return valuesByNumber(working, (column) => working.state.columns.has(stampGroup(working.model, column)));
 }
 
 function allValues(db: Sqlite, working: WorkingRecord, reader: RecordReader): Map<number, WireValue> {

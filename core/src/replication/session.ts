@@ -13,6 +13,7 @@ import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from
 import { CatchUp } from "./catch-up.js";
 import { isUnsettled, ownVector } from "./change-page.js";
 import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
+import { recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import { framesOf, MAX_INTRODUCTION_BYTES, MAX_MESSAGE_BYTES, MessageAssembler } from "./frames.js";
 import { authenticate, type Introduction } from "./handshake.js";
@@ -476,7 +477,7 @@ export class Session {
     await fence.cover();
     if (this.#closed) return;
     this.#sendEncoded(encoded);
-    const records = page.records.groups.reduce((sum, group) => sum + group.r.length, 0);
+    const records = recordCountOf(page.records);
     events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: encoded.length });
   }
 

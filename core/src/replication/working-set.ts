@@ -12,6 +12,7 @@ import {
   type Stamp,
   type StampOrder,
 } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
 
 /**
  * The records that one transaction looks at, and the one rule that decides which of them are visible: a record is in its
@@ -75,7 +76,7 @@ export class WorkingRecord {
 
   /** The stamp group of a column: its own number, or 0 where the whole row has one stamp. */
   stampOf(column: SyncColumn): Stamp {
-    return columnStamp(this.state, this.model.ownership.kind === "device" ? 0 : column.number);
+    return columnStamp(this.state, stampGroup(this.model, column.number));
   }
 
   /** Whether the life that references are compared with is another one than before. */
