@@ -11,7 +11,7 @@ import {
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { FakeEngine } from "../testing/fake-engine.js";
 import { appliedOf, generateBatch } from "../testing/generated-batches.js";
-import { pluginOf } from "../testing/kernel-fixture.js";
+import { pluginOf } from "../testing/kernel-fixture.test-support.js";
 import { RecordingLogger } from "../testing/recording-logger.js";
 import { SeededRandom } from "../testing/seeded-random.js";
 import { createTidemarkWith } from "./create-tidemark.js";

@@ -8,7 +8,7 @@ import {
 } from "@tidemark/plugin-api";
 import { describe, expect, it } from "vitest";
 import { appliedOf, generateBatch } from "../testing/generated-batches.js";
-import { type KernelFixture, kernelFixture, pluginOf } from "../testing/kernel-fixture.js";
+import { type KernelFixture, kernelFixture, pluginOf } from "../testing/kernel-fixture.test-support.js";
 import { SeededRandom } from "../testing/seeded-random.js";
 
 const batch = generateBatch({ random: new SeededRandom(7), id: 1 });

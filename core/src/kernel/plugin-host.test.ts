@@ -7,7 +7,7 @@ import {
   transports as transportsToken,
 } from "@tidemark/plugin-api";
 import { describe, expect, it } from "vitest";
-import { kernelFixture, pluginOf, settingOf } from "../testing/kernel-fixture.js";
+import { kernelFixture, pluginOf, settingOf } from "../testing/kernel-fixture.test-support.js";
 import { SeededRandom } from "../testing/seeded-random.js";
 import { createKernelParts } from "./kernel-parts.js";
 

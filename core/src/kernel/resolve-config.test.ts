@@ -1,7 +1,7 @@
 import type { AnyPlugin, StandardSchema } from "@tidemark/plugin-api";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { pluginOf } from "../testing/kernel-fixture.js";
+import { pluginOf } from "../testing/kernel-fixture.test-support.js";
 import { resolveConfig } from "./resolve-config.js";
 import type { ResolvedSettings } from "./resolved-settings.js";
 import type { PluginSetting } from "./settings.js";

@@ -1,7 +1,7 @@
 import { EntitySchema } from "typeorm";
 import { expect, test } from "vitest";
+import { columnsOf, entity, openSource, refusal, resolveFrom, shared } from "./data-source.test-support.js";
 import { resolveRegistry } from "./resolve.js";
-import { columnsOf, entity, openSource, refusal, resolveFrom, shared } from "./test-data-source.js";
 
 test("every ordinary column is synced: also hidden ones, versions, dates and soft deletion", async () => {
   const note = entity("Note", {

@@ -1,9 +1,9 @@
 import type { EntityOptions } from "@tidemark/plugin-api";
 import { ChildEntity, Column, Entity, Generated, PrimaryGeneratedColumn, TableInheritance } from "typeorm";
 import { expect, test } from "vitest";
+import { bareEntity, openSource, resolveFrom, SHARED } from "./data-source.test-support.js";
 import { EntityDeclarations } from "./declarations.js";
 import { declarationsOf, Synced } from "./synced.js";
-import { bareEntity, openSource, resolveFrom, SHARED } from "./test-data-source.js";
 
 class Note {}
 

@@ -3,7 +3,6 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ChildEntity, Column, Entity, Generated, ManyToOne, PrimaryGeneratedColumn, TableInheritance } from "typeorm";
 import { expect, test } from "vitest";
-import { resolveRegistry } from "./resolve.js";
 import {
   bareEntity,
   columnsOf,
@@ -14,7 +13,8 @@ import {
   refusal,
   resolveFrom,
   shared,
-} from "./test-data-source.js";
+} from "./data-source.test-support.js";
+import { resolveRegistry } from "./resolve.js";
 
 @Entity()
 class Studio {

@@ -9,7 +9,7 @@ import {
   shared,
   type TestSource,
   UUID,
-} from "./test-data-source.js";
+} from "./data-source.test-support.js";
 
 const NOTE = bareEntity("Note", { columns: { id: LOCAL_ID, uuid: { type: "varchar" } } });
 

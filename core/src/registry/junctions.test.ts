@@ -9,7 +9,7 @@ import {
   TableInheritance,
 } from "typeorm";
 import { expect, test } from "vitest";
-import { bareEntity, columnsOf, entity, openSource, refusal, resolveFrom, shared } from "./test-data-source.js";
+import { bareEntity, columnsOf, entity, openSource, refusal, resolveFrom, shared } from "./data-source.test-support.js";
 
 const TAG = entity("Tag", { relations: { notes: { type: "many-to-many", target: "Note", inverseSide: "tags" } } });
 const NOTE = entity("Note", {

@@ -1,7 +1,7 @@
 import type { EntityDeclaration } from "@tidemark/plugin-api";
 import { EntitySchema } from "typeorm";
 import { expect, test } from "vitest";
-import { bareEntity, entity, openSource, refusal, resolveFrom, shared } from "./test-data-source.js";
+import { bareEntity, entity, openSource, refusal, resolveFrom, shared } from "./data-source.test-support.js";
 
 const toOne = (target: string, further = {}) => ({ type: "many-to-one" as const, target, ...further });
 

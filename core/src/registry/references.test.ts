@@ -1,5 +1,14 @@
 import { expect, test } from "vitest";
-import { bareEntity, columnsOf, entity, openSource, refusal, resolveFrom, shared, UUID } from "./test-data-source.js";
+import {
+  bareEntity,
+  columnsOf,
+  entity,
+  openSource,
+  refusal,
+  resolveFrom,
+  shared,
+  UUID,
+} from "./data-source.test-support.js";
 
 const FOLDER = entity("Folder", {
   columns: { code: { type: "varchar", nullable: true, unique: true }, title: { type: "text", nullable: true } },

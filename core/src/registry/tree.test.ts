@@ -11,7 +11,7 @@ import {
   TreeParent,
 } from "typeorm";
 import { expect, test } from "vitest";
-import { columnsOf, openSource, refusal, resolveFrom, shared } from "./test-data-source.js";
+import { columnsOf, openSource, refusal, resolveFrom, shared } from "./data-source.test-support.js";
 
 @Entity()
 @Tree("closure-table", {

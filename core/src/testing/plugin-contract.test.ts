@@ -1,7 +1,7 @@
 import { type AnyPlugin, API_VERSION, createServiceToken, definePlugin } from "@tidemark/plugin-api";
 import { describe, expect, it } from "vitest";
 import { z } from "zod";
-import { pluginOf } from "./kernel-fixture.js";
+import { pluginOf } from "./kernel-fixture.test-support.js";
 import { testPluginContract } from "./plugin-contract.js";
 
 const limits = createServiceToken<{ readonly limit: number }>("limiter.limits");
