@@ -70,6 +70,13 @@ export const catalogue = {
     attributes: [],
     fedBy: "poolChanged",
   },
+  "tidemark.pool.peak": {
+    kind: "gauge",
+    unit: "{connection}",
+    description: "Most connections that were lent at once since the start.",
+    attributes: [],
+    fedBy: "poolChanged",
+  },
   "tidemark.pool.pressure": {
     kind: "counter",
     unit: "{event}",

@@ -50,6 +50,7 @@ export function startFeed({ figures, events, hooks, clock, waitWarning, progress
 type Deps<Name extends keyof FeedDeps = never> = Pick<FeedDeps, "figures" | "events" | Name>;
 
 function feedPool({ figures, events, waitWarning }: Deps<"waitWarning">): void {
+  let peak = 0;
   events.on("poolChanged", (pool) => {
     const state = "db.client.connection.state";
     figures.set("db.client.connection.count", pool.active, { ...POOL, [state]: "used" });
@@ -57,6 +58,8 @@ function feedPool({ figures, events, waitWarning }: Deps<"waitWarning">): void {
     figures.set("db.client.connection.max", pool.limit, POOL);
     figures.set("db.client.connection.pending_requests", pool.waiting, POOL);
     figures.set("tidemark.pool.saturation", pool.active / pool.limit, {});
+    peak = Math.max(peak, pool.active);
+    figures.set("tidemark.pool.peak", peak, {});
     waitWarning.poolChanged(pool);
   });
   events.on("leaseAcquired", ({ kind, waitMs }) =>

@@ -187,6 +187,9 @@ describe("after the standard scenario", () => {
     expect(seriesOf("tidemark.peer.pending", [ends.a!])).toMatchObject([{ value: 1 }]);
     expect(seriesOf("db.client.connection.timeouts", [ends["a again"]!])).toMatchObject([{ value: 1 }]);
     expect(seriesOf("db.client.connection.max", [ends["a again"]!])).toMatchObject([{ value: 2 }]);
+    // The only reader was lent while the gate was shut; by the end it is back.
+    expect(seriesOf("tidemark.pool.peak", [ends["a again"]!])).toMatchObject([{ value: 1 }]);
+    expect(seriesOf("tidemark.pool.saturation", [ends["a again"]!])).toMatchObject([{ value: 0 }]);
   });
 
   it("the snapshot is plain JSON with a version", () => {
