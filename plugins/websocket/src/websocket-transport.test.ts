@@ -191,6 +191,20 @@ describe("listening", () => {
     expect(warnings(outside.log)).toEqual([expect.stringMatching(/not encrypted.*wss:/)]);
   });
 
+  it("listens at the same free port again after a pause, and at another one if that has been taken", async () => {
+    const { transport, host, port } = await listening();
+    await transport.stop();
+    await transport.start(host);
+    expect(Number(new URL(transport.url!).port)).toBe(port);
+
+    await transport.stop();
+    const other = createServer();
+    await new Promise<void>((resolve) => other.listen({ host: "127.0.0.1", port }, resolve));
+    cleanUp.push(() => other.close());
+    await transport.start(host);
+    expect(Number(new URL(transport.url!).port)).not.toBe(port);
+  });
+
   it("keeps to the order of calls when it is started and stopped at once", async () => {
     const { transport, host } = createTransport({ listen: { port: 0 } });
     await Promise.all([transport.start(host), transport.stop()]);

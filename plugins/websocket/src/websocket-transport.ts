@@ -4,7 +4,7 @@ import type { Socket } from "node:net";
 import type { Clock, CloseOutcome, Logger, Random, Transport, TransportHost } from "@tidemark/plugin-api";
 import type { WebSocket } from "ws";
 import { Dialler } from "./dialler.js";
-import { Listener } from "./listener.js";
+import { Listener, type ListenerDeps } from "./listener.js";
 import { isLoopback, parsePeerUrl, socketUrl } from "./peer-url.js";
 import type { ResolvedWebsocketSettings } from "./settings.js";
 import { WebsocketConnection } from "./websocket-connection.js";
@@ -30,6 +30,8 @@ export class WebsocketTransport implements Transport {
   readonly #deps: WebsocketTransportDeps;
   readonly #peers: readonly URL[];
   #running: Running | undefined;
+  /** The port that was got last for 0: peers that know it find this device there after a pause. */
+  #freePort = 0;
   /** Starts and stops run one after the other, in the order of the calls. */
   #turn: Promise<void> = Promise.resolve();
 
@@ -96,8 +98,10 @@ export class WebsocketTransport implements Transport {
 
     let listener: Listener | undefined;
     if (settings.listen !== undefined) {
-      listener = new Listener({
-        ...settings.listen,
+      const { listen } = settings;
+      const listenAt = (port: number): ListenerDeps => ({
+        ...listen,
+        port,
         clock,
         logger,
         maxFrameBytes: host.maxFrameBytes,
@@ -108,7 +112,8 @@ export class WebsocketTransport implements Transport {
           connect({ ...opened, dialled: false });
         },
       });
-      await listener.start();
+      listener = await started(listenAt, listen.port, this.#freePort);
+      if (listen.port === 0) this.#freePort = listener.address!.port;
     }
     const diallers = this.#peers.map(
       (url) =>
@@ -150,4 +155,19 @@ export class WebsocketTransport implements Transport {
       url: this.url,
     });
   }
+}
+
+/** Listens at the port of the settings; for 0 at the one it had before, unless somebody else has taken it meanwhile. */
+async function started(listenAt: (port: number) => ListenerDeps, port: number, before: number): Promise<Listener> {
+  if (port === 0 && before !== 0) {
+    const again = new Listener(listenAt(before));
+    const taken = await again.start().then(
+      () => false,
+      () => true,
+    );
+    if (!taken) return again;
+  }
+  const listener = new Listener(listenAt(port));
+  await listener.start();
+  return listener;
 }
