@@ -17,10 +17,11 @@ export interface KnownEntry extends FileName {
   readonly mtimeUs: number;
   readonly mode: number;
   readonly inode: string;
+  readonly birthUs: number | null;
   readonly contentId: number | null;
 }
 
-const COLUMNS = "id, name, nameBytes, kind, size, mtimeUs, mode, inode, contentId";
+const COLUMNS = "id, name, nameBytes, kind, size, mtimeUs, mode, inode, birthUs, contentId";
 
 // The unary plus keeps SQLite from searching by location, which would read the whole location for each directory.
 const CHILDREN = `SELECT ${COLUMNS} FROM entry WHERE parentId = ? AND +locationId = ?`;
@@ -109,8 +110,8 @@ export class EntryWriter {
   }): Promise<number> {
     const { name, facts } = entry;
     const [row] = await this.#manager.query<{ id: number }[]>(
-      `INSERT INTO entry (uuid, name, nameBytes, kind, size, mtimeUs, mode, inode, locationId, parentId, contentId)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
+      `INSERT INTO entry (uuid, name, nameBytes, kind, size, mtimeUs, mode, inode, birthUs, locationId, parentId, contentId)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING id`,
       [
         entry.uuid,
         name.name,
@@ -120,6 +121,7 @@ export class EntryWriter {
         facts.mtimeUs,
         facts.mode,
         facts.inode,
+        facts.birthUs,
         this.#locationId,
         entry.parentId,
         entry.contentId,
@@ -137,8 +139,8 @@ export class EntryWriter {
   }): Promise<void> {
     const { name, facts } = entry;
     await this.#manager.query(
-      `UPDATE entry SET name = ?, nameBytes = ?, kind = ?, size = ?, mtimeUs = ?, mode = ?, inode = ?, parentId = ?,
-         contentId = ? WHERE id = ?`,
+      `UPDATE entry SET name = ?, nameBytes = ?, kind = ?, size = ?, mtimeUs = ?, mode = ?, inode = ?,
+         birthUs = ?, parentId = ?, contentId = ? WHERE id = ?`,
       [
         name.name,
         name.nameBytes,
@@ -147,6 +149,7 @@ export class EntryWriter {
         facts.mtimeUs,
         facts.mode,
         facts.inode,
+        facts.birthUs,
         entry.parentId,
         entry.contentId,
         entry.id,

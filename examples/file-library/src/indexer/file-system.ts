@@ -28,6 +28,10 @@ export interface FileFacts {
   readonly mtimeUs: number;
   readonly mode: number;
   readonly inode: string;
+  /** When it was made, in microseconds since the Unix epoch; null where the file system does not say. */
+  readonly birthUs: number | null;
+  /** When anything about it last changed, its name included, in microseconds since the Unix epoch. */
+  readonly changedUs: number;
 }
 
 const PIECE_BYTES = 256 * 1024;
@@ -54,6 +58,8 @@ export const nodeFileSystem: FileSystem = {
       mtimeUs: Number(stat.mtimeNs / 1000n),
       mode: Number(stat.mode),
       inode: String(stat.ino),
+      birthUs: stat.birthtimeNs > 0n ? Number(stat.birthtimeNs / 1000n) : null,
+      changedUs: Number(stat.ctimeNs / 1000n),
     };
   },
 

@@ -7,7 +7,7 @@ import { DataSource } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fileLibraryEntities } from "../models/registration.js";
 import { encodeFileName, type FileName, joinPath } from "./file-name.js";
-import { type FileSystem, nodeFileSystem } from "./file-system.js";
+import { type FileFacts, type FileSystem, nodeFileSystem } from "./file-system.js";
 import { type IndexOptions, indexLocation } from "./index-location.js";
 import { registerDevice, registerLocation } from "./location-registry.js";
 
@@ -164,6 +164,47 @@ describe("indexing a directory", () => {
     expect(after["target/new/deep"]?.uuid).toBe(before["old/deep"]?.uuid);
     expect(after["target/new/deep/g"]?.uuid).toBe(before["old/deep/f"]?.uuid);
     expect(result).toMatchObject({ moved: 4, added: 0, deleted: 0, filesHashed: 0 });
+  });
+
+  /** A file system on which all directories below the location have the inode 7. */
+  function oneInode(births: (path: string) => Pick<FileFacts, "birthUs" | "changedUs">): FileSystem {
+    return {
+      ...nodeFileSystem,
+      async facts(path) {
+        const facts = await nodeFileSystem.facts(path);
+        const inode = path.toString() === root ? facts.inode : "7";
+        return facts.kind === "directory" ? { ...facts, inode, ...births(path.toString()) } : facts;
+      },
+    };
+  }
+
+  it("does not take a new directory for a deleted one whose inode it got", async () => {
+    const fs = oneInode((path) => ({ birthUs: path.endsWith("/old") ? 1_000 : 2_000, changedUs: 3_000 }));
+    await mkdir(join(root, "old"));
+    await index({ fs });
+    const before = await library();
+    await rm(join(root, "old"), { recursive: true });
+    await mkdir(join(root, "new"));
+    const result = await index({ fs });
+    const after = await library();
+    expect(Object.keys(after)).toEqual(["new"]);
+    expect(after.new?.uuid).not.toBe(before.old?.uuid);
+    expect(result).toMatchObject({ added: 1, deleted: 1, moved: 0 });
+    expect(await index({ fs })).toMatchObject({ unchanged: 1, changed: 0 });
+  });
+
+  it.each([
+    ["does not tell births", () => ({ birthUs: null, changedUs: 3_000 })],
+    ["passes off the last change as the birth", () => ({ birthUs: ++counter, changedUs: counter })],
+  ])("follows a directory by its inode alone where the system %s", async (_, births) => {
+    const fs = oneInode(births);
+    await mkdir(join(root, "old"));
+    await index({ fs });
+    const before = await library();
+    await rename(join(root, "old"), join(root, "new"));
+    const result = await index({ fs });
+    expect((await library()).new?.uuid).toBe(before.old?.uuid);
+    expect(result).toMatchObject({ moved: 1, added: 0, deleted: 0 });
   });
 
   it("turns a tree inside out without a cycle", async () => {

@@ -14,9 +14,10 @@ import { countItems, walk } from "./walk.js";
  * Brings the entries of a location into step with its directory: what is new, changed, moved or gone. Only reads the
  * directory. May be stopped or killed at any point and run again; what was written stays, the rest follows.
  *
- * An entry keeps its identity while its name stays, or when the same file (by inode, size and time) turns up elsewhere
- * and is no longer where it was. (Directories go by inode alone; where a file system gives a deleted directory's number
- * to a new one, the entry lives on as that.) What can't be indexed is reported and passed over; it never ends the run.
+ * An entry keeps its identity while its name stays, or when the same file turns up elsewhere and is no longer where it
+ * was: the same by inode and time of birth, and all but directories by size and time as well. (Where a file system does
+ * not tell births, a new directory that got the inode of a deleted one is taken for that one.) What can't be indexed is
+ * reported and passed over; it never ends the run.
  */
 
 /** Something that was passed over, and why, in plain words. */
@@ -94,13 +95,13 @@ interface Change {
  * location itself; nothing for what lies in it.
  */
 export async function indexLocation(options: IndexOptions): Promise<IndexResult> {
-  await checkRoot(options);
-  return new IndexRun(options).run();
+  return new IndexRun(options, tellsBirths(await checkRoot(options))).run();
 }
 
-async function checkRoot({ fs, root }: IndexOptions): Promise<void> {
+async function checkRoot({ fs, root }: IndexOptions): Promise<FileFacts> {
   try {
     await fs.list(Buffer.from(root));
+    return await fs.facts(Buffer.from(root));
   } catch (error) {
     const code = systemCode(error);
     if (code === "ENOENT") throw fileLibraryErrors.directoryMissing({ path: root, cause: error });
@@ -123,14 +124,16 @@ class IndexRun {
   /** Entries that are no longer where they were. Those that turn up elsewhere are not deleted. */
   readonly #missing: number[] = [];
   #pending: Change[] = [];
+  readonly #tellsBirths: boolean;
   #total = 0;
   #done = 0;
   readonly #counts = { added: 0, changed: 0, moved: 0, deleted: 0, unchanged: 0, filesHashed: 0, bytesHashed: 0 };
   #problemCount = 0;
   readonly #problems: IndexProblem[] = [];
 
-  constructor(options: IndexOptions) {
+  constructor(options: IndexOptions, tellsBirths: boolean) {
     this.#options = options;
+    this.#tellsBirths = tellsBirths;
     this.#root = Buffer.from(options.root);
     this.#reader = new EntryReader(options);
     this.#newUuid = uuidV7Source(options);
@@ -189,7 +192,7 @@ class IndexRun {
     const looks = await mapBounded(items, this.#concurrency, async ({ name }) => {
       const path = joinPath(directory, name);
       try {
-        return { name, path, facts: await this.#options.fs.facts(joinPath(this.#root, path)) };
+        return { name, path, facts: await this.#factsOf(path) };
       } catch (error) {
         this.#problem(path, describe(error));
         return { name, path, facts: null };
@@ -206,6 +209,11 @@ class IndexRun {
       if (this.#pending.length >= this.#batchSize) await this.#flush();
     }
     this.#report();
+  }
+
+  async #factsOf(path: Buffer): Promise<FileFacts> {
+    const facts = await this.#options.fs.facts(joinPath(this.#root, path));
+    return this.#tellsBirths ? facts : { ...facts, birthUs: null };
   }
 
   async #plan({
@@ -236,7 +244,12 @@ class IndexRun {
       return;
     }
     const sameContent =
-      known !== null && known.contentId !== null && known.size === facts.size && known.mtimeUs === facts.mtimeUs;
+      known !== null &&
+      known.contentId !== null &&
+      known.size === facts.size &&
+      known.mtimeUs === facts.mtimeUs &&
+      known.inode === facts.inode &&
+      !areBornApart(known, facts);
     this.#pending.push({
       known,
       moved: moved !== null,
@@ -245,7 +258,7 @@ class IndexRun {
       path,
       name: decodeFileName(name),
       facts,
-      readContent: facts.kind === "file" && !(sameContent && known?.inode === facts.inode),
+      readContent: facts.kind === "file" && !sameContent,
     });
     // Whether something below has moved is asked by paths, which must not be out of date.
     if (moved !== null && facts.kind === "directory") await this.#flush();
@@ -254,11 +267,11 @@ class IndexRun {
   /** The entry that this file was until now under another name, if there is one and that name is no longer its. */
   async #movedHere(facts: FileFacts): Promise<KnownEntry | null> {
     for (const entry of await this.#reader.byInode(facts.inode)) {
-      if (this.#found.has(entry.id) || entry.kind !== facts.kind) continue;
+      if (this.#found.has(entry.id) || entry.kind !== facts.kind || areBornApart(entry, facts)) continue;
       if (facts.kind !== "directory" && (entry.size !== facts.size || entry.mtimeUs !== facts.mtimeUs)) continue;
       const path = await this.#reader.path(entry.id);
       try {
-        const there = await this.#options.fs.facts(joinPath(this.#root, path));
+        const there = await this.#factsOf(path);
         // A hard link: both names are the file's.
         if (there.inode === facts.inode) continue;
       } catch (error) {
@@ -365,8 +378,22 @@ function isSame(known: KnownEntry, facts: FileFacts): boolean {
     known.mtimeUs === facts.mtimeUs &&
     known.mode === facts.mode &&
     known.inode === facts.inode &&
+    known.birthUs === facts.birthUs &&
     (facts.kind !== "file" || known.contentId !== null)
   );
+}
+
+/**
+ * Whether the system tells births, judged by the location itself. Where it can't, some say the last change instead; but
+ * what has been filled has changed since it was made.
+ */
+function tellsBirths({ birthUs, changedUs }: FileFacts): boolean {
+  return birthUs !== null && birthUs !== changedUs;
+}
+
+/** Whether two things of one inode are two things for certain. */
+function areBornApart(known: KnownEntry, facts: FileFacts): boolean {
+  return known.birthUs !== null && facts.birthUs !== null && known.birthUs !== facts.birthUs;
 }
 
 function describe(error: unknown): string {

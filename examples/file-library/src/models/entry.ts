@@ -46,6 +46,10 @@ export class Entry {
   @Column({ type: "text" })
   inode!: string;
 
+  /** When it was made, in microseconds since the Unix epoch. File systems give the inodes of deleted files to new ones. */
+  @Column({ type: "integer", nullable: true })
+  birthUs!: number | null;
+
   @ManyToOne(() => Location, { nullable: false, onDelete: "CASCADE" })
   @JoinColumn({ name: "locationId" })
   location!: Location;
