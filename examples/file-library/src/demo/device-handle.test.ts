@@ -45,7 +45,7 @@ describe("a device's process, seen from the demo", () => {
   });
 
   afterEach(async () => {
-    await device.close();
+    await device.close({ graceMs: 10_000 });
     await rm(work, { recursive: true, force: true });
   });
 
@@ -110,9 +110,21 @@ describe("a device's process, seen from the demo", () => {
 
   it("ends the process when it is closed, and asks nothing of it afterwards", async () => {
     await device.open();
-    await device.close();
+    await device.close({ graceMs: 10_000 });
     expect((await memory()).calls).toEqual(["close"]);
     await expect(device.request("status", {})).rejects.toMatchObject({ code: "FILE_LIBRARY_DEVICE_ENDED" });
     expect(device.kill()).toBe(false);
+  });
+
+  it("kills a process that does not end in time", async () => {
+    await device.open();
+    const deaf = new Promise<unknown>((resolve) => {
+      onMessage = resolve;
+    });
+    const unanswered = device.request("online", {}).catch((error: unknown) => error);
+    expect(await deaf).toMatchObject({ text: "deaf from now on" });
+    await device.close({ graceMs: 50 });
+    expect((await memory()).calls).toEqual(["online", "close"]);
+    expect(await unanswered).toMatchObject({ code: "FILE_LIBRARY_DEVICE_ENDED" });
   });
 });

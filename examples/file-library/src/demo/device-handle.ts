@@ -34,7 +34,6 @@ interface Pending {
 /** The reason why a command's process is gone: it was our own doing. */
 const KILLED = Symbol("killed on purpose");
 const LAST_WORDS_CHARACTERS = 4_000;
-const CLOSE_TIMEOUT_MS = 10_000;
 
 export class DeviceHandle {
   readonly #options: DeviceHandleOptions;
@@ -106,13 +105,13 @@ export class DeviceHandle {
     return this.#killing;
   }
 
-  /** Ends the process: orderly if it answers in time. */
-  async close(): Promise<void> {
+  /** Ends the process, whatever it is doing: orderly if it is done in time. */
+  async close({ graceMs }: { readonly graceMs: number }): Promise<void> {
     this.#closing = true;
     const child = this.#child;
     if (child === null) return;
     const ended = new Promise<void>((resolve) => child.once("exit", () => resolve()));
-    const timer = this.#options.clock.setTimeout(() => child.kill("SIGKILL"), CLOSE_TIMEOUT_MS);
+    const timer = this.#options.clock.setTimeout(() => child.kill("SIGKILL"), graceMs);
     if (child.connected) child.send({ id: this.#nextId++, kind: "close" }, () => undefined);
     else child.kill("SIGKILL");
     await ended;

@@ -27,6 +27,8 @@ export class Device {
   #library: Library | null = null;
   #setup: DeviceSetup | null = null;
   #turn: Promise<unknown> = Promise.resolve();
+  /** Ends what is under way, because nobody waits for it any more. */
+  readonly #ending = new AbortController();
   #closed = false;
 
   constructor(deps: DeviceDeps) {
@@ -37,12 +39,13 @@ export class Device {
   handle<Kind extends CommandKind>(request: { readonly kind: Kind } & Commands[Kind]): Promise<Results[Kind]> {
     const handler = this.#handlers[request.kind] as (command: Commands[Kind]) => Promise<Results[Kind]>;
     if (request.kind === "status") return handler(request);
+    if (request.kind === "close") this.#ending.abort(new Error("the device is closing"));
     const outcome = this.#turn.then(() => handler(request));
     this.#turn = outcome.catch(() => undefined);
     return outcome;
   }
 
-  /** Closes the database at the next opportunity; used when there is nobody left to send commands. */
+  /** Breaks off what is under way and closes the database; used when there is nobody left to send commands. */
   close(): Promise<null> {
     return this.handle({ kind: "close" });
   }
@@ -80,6 +83,7 @@ export class Device {
         skip,
         ...(maxFiles === null ? {} : { maxFiles }),
         onProgress: progress.offer,
+        signal: this.#ending.signal,
       });
       progress.flush();
       return result;
@@ -102,6 +106,7 @@ export class Device {
         recordChanges,
         nextTurn: () => new Promise((resolve) => void this.#deps.clock.setImmediate(resolve)),
         onProgress: progress.offer,
+        signal: this.#ending.signal,
       });
       progress.flush();
       return null;
@@ -109,7 +114,7 @@ export class Device {
 
     status: async () => this.#opened().status(),
 
-    compare: async () => this.#opened().compare(),
+    compare: async () => this.#opened().compare(this.#ending.signal),
 
     close: async () => {
       this.#closed = true;

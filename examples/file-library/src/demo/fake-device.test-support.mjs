@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 let file;
+let deaf = false;
 const read = () => {
   try {
     return JSON.parse(readFileSync(file, "utf8"));
@@ -32,7 +33,12 @@ process.on("message", (request) => {
     return;
   }
   remember(({ opens, calls }) => ({ opens, calls: [...calls, kind] }));
+  if (deaf) return;
   switch (kind) {
+    case "online":
+      deaf = true;
+      process.send({ kind: "notice", text: "deaf from now on" });
+      break;
     case "scratch":
       // The first process never ends this; its successor does at once.
       if (read().opens.length > 1) answer(null);

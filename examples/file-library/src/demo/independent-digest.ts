@@ -12,12 +12,17 @@ export interface TableDigest {
 
 const PAGE_ROWS = 5_000;
 
-export async function independentDigest(dataSource: DataSource, metadata: EntityMetadata): Promise<TableDigest> {
+export async function independentDigest(
+  dataSource: DataSource,
+  metadata: EntityMetadata,
+  signal?: AbortSignal,
+): Promise<TableDigest> {
   const hash = createHash("sha256");
   let rows = 0;
   const query = tableQuery(metadata);
   // A keyset page over the whole identity: one column for most tables, two for a junction.
   for (let after: readonly string[] | null = null; ; ) {
+    signal?.throwIfAborted();
     const page: Record<string, unknown>[] = await dataSource.query(
       after === null ? query.first : query.next,
       after === null ? [] : [...after],

@@ -109,13 +109,16 @@ export class Library {
     };
   }
 
-  /** Two digests of each model, one by Tidemark and one by plain SQL, and SQLite's own check of all references. */
-  async compare(): Promise<Comparison> {
+  /**
+   * Two digests of each model, one by Tidemark and one by plain SQL, and SQLite's own check of all references.
+   * Rejects with the signal's reason when it is no longer wanted.
+   */
+  async compare(signal: AbortSignal): Promise<Comparison> {
     const tidemark = this.#tidemark;
     const models: Record<string, ModelDigest> = {};
     for (const metadata of this.dataSource.entityMetadatas) {
       const name = modelNameOf(metadata);
-      const independent = await independentDigest(this.dataSource, metadata);
+      const independent = await independentDigest(this.dataSource, metadata, signal);
       models[name] = {
         rows: independent.rows,
         digest: tidemark === null ? "" : (await tidemark.digest(name)).digest,

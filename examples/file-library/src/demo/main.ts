@@ -28,7 +28,9 @@ async function main(): Promise<number> {
   const colours = coloursFor({ isTerminal: stream.isTTY === true, env: process.env });
   const interruption = new AbortController();
   const interrupt = () => interruption.abort(new Interrupted());
-  process.once("SIGINT", interrupt).once("SIGTERM", interrupt);
+  // Asking twice does not make it faster, and must not leave the work folder behind.
+  process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+  let kept: string | null = null;
   try {
     const options = parseArguments(process.argv.slice(2), {
       // From examples/file-library/dist/demo; every clone has it after `npm ci`.
@@ -37,13 +39,14 @@ async function main(): Promise<number> {
     });
     const directory = await existingDirectory(options.directory);
     const outcome = await inWorkDirectory(options, async (workDirectory) => {
+      kept = options.keep ? workDirectory : null;
       stream.write(`${colours.bold("Tidemark")}: ${directory} on device A, the same library on device B\n`);
       stream.write(`${colours.dim(`seed ${options.seed}, databases in ${workDirectory}`)}\n`);
       const display = stream.isTTY
         ? new BarProgress({ stream, colours, clock: systemClock })
         : new LineProgress({ stream, colours, clock: systemClock });
       return runDemo(
-        { ...options, directory, workDirectory, kept: options.keep ? workDirectory : null },
+        { ...options, directory, workDirectory, kept },
         {
           clock: systemClock,
           random: { next: () => randomBytes(4).readUInt32BE() / 2 ** 32, bytes: (length) => randomBytes(length) },
@@ -58,7 +61,8 @@ async function main(): Promise<number> {
     return exitCodeOf(outcome);
   } catch (error) {
     if (error instanceof Interrupted) {
-      stream.write("\nStopped. Both processes have ended, and nothing is left behind unless --keep was given.\n");
+      const left = kept === null ? "nothing is left behind" : `the databases are in ${kept}`;
+      stream.write(`Stopped: both processes have ended, and ${left}.\n`);
       if (json) printJson({ converged: false, error: { code: "INTERRUPTED", message: "stopped by a signal" } });
       return INTERRUPTED;
     }

@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setImmediate } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { Request } from "./messages.js";
@@ -13,11 +14,13 @@ describe("the course of the demo", () => {
   let work: string;
   let shown: string[];
   let tasks: Map<string, TaskProgress>;
+  let stops: number;
 
   beforeEach(async () => {
     work = await mkdtemp(join(tmpdir(), "file-library-course-"));
     shown = [];
     tasks = new Map();
+    stops = 0;
   });
 
   afterEach(() => rm(work, { recursive: true, force: true }));
@@ -27,7 +30,7 @@ describe("the course of the demo", () => {
       phase: (title) => shown.push(title),
       update: (task) => tasks.set(task.name, task),
       note: (text) => shown.push(text),
-      stop: () => undefined,
+      stop: () => stops++,
     };
     return runDemo(
       {
@@ -51,6 +54,10 @@ describe("the course of the demo", () => {
         signal,
       },
     );
+  }
+
+  async function until(condition: () => boolean): Promise<void> {
+    while (!condition()) await setImmediate();
   }
 
   async function commandsOf(name: "a" | "b"): Promise<Request[]> {
@@ -103,7 +110,12 @@ describe("the course of the demo", () => {
     const controller = new AbortController();
     const interrupted = new Error("interrupted");
     const ended = run({}, controller.signal);
+    await until(() => shown.length > 0);
     controller.abort(interrupted);
+    // At once, and nothing after it.
+    expect(shown.at(-1)).toMatch(/^Stopping/);
     await expect(ended).rejects.toBe(interrupted);
+    expect(shown.at(-1)).toMatch(/^Stopping/);
+    expect(stops).toBeGreaterThan(0);
   });
 });

@@ -45,6 +45,10 @@ const NAMES = ["A", "B"] as const;
 /** B joins when A has dealt with so many items: early enough that indexing goes on, late enough that there is something. */
 const ITEMS_BEFORE_JOINING = 500;
 const LOOK_INTERVAL_MS = 250;
+/** How long a process may take to end in order. Its database can stand anything else, but is easier to look at. */
+const CLOSE_GRACE_MS = 10_000;
+/** The same when somebody has asked for the end and waits at the prompt. */
+const INTERRUPTED_GRACE_MS = 2_000;
 
 export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<DemoOutcome> {
   const run = new DemoRun(options, deps);
@@ -82,6 +86,11 @@ class DemoRun {
   constructor(options: DemoOptions, deps: DemoDeps) {
     this.#options = options;
     this.#deps = deps;
+    const onAbort = () => {
+      deps.display.stop();
+      deps.display.note("Stopping: both processes break off what they are doing …");
+    };
+    deps.signal.addEventListener("abort", onAbort, { once: true });
     const secret = Buffer.from(deps.random.bytes(24)).toString("base64url");
     const libraryId = `demo ${options.seed}`;
     const device = (name: DeviceName) =>
@@ -171,7 +180,8 @@ class DemoRun {
   async close(): Promise<void> {
     this.#kills?.leave();
     this.#deps.display.stop();
-    await Promise.all(NAMES.map((name) => this.#devices[name].close()));
+    const graceMs = this.#deps.signal.aborted ? INTERRUPTED_GRACE_MS : CLOSE_GRACE_MS;
+    await Promise.all(NAMES.map((name) => this.#devices[name].close({ graceMs })));
   }
 
   #setup(name: DeviceName, libraryId: string, secret: string): DeviceSetup {
@@ -291,7 +301,8 @@ class DemoRun {
   }
 
   #receive(name: DeviceName, message: DeviceMessage): void {
-    const { display } = this.#deps;
+    const { display, signal } = this.#deps;
+    if (signal.aborted) return;
     const figures = this.#figures[name];
     this.#kills?.onMessage(name);
     if (message.kind === "progress") {

@@ -21,15 +21,18 @@ export async function readContent({
   fs,
   path,
   sizeHint,
+  signal,
 }: {
   readonly fs: FileSystem;
   readonly path: Buffer;
   readonly sizeHint: number;
+  readonly signal?: AbortSignal | undefined;
 }): Promise<Content> {
   const digest = createHash("sha256");
   let size = 0;
   let kind: ContentKind = "empty";
   for await (const piece of fs.read(path, sizeHint)) {
+    signal?.throwIfAborted();
     if (size === 0) kind = judge(piece.subarray(0, 512));
     digest.update(piece);
     size += piece.length;

@@ -391,6 +391,25 @@ describe("indexing a directory", () => {
     expect(await index()).toMatchObject({ unchanged: 40 });
   });
 
+  it("can be stopped in the midst of a file that has no end", async () => {
+    await writeFile(join(root, "endless"), "x");
+    const controller = new AbortController();
+    let pieces = 0;
+    const endless: FileSystem = {
+      ...nodeFileSystem,
+      async *read() {
+        for (;;) {
+          if (++pieces === 3) controller.abort(new Error("stopped"));
+          // A run that did not stop would go on for ever.
+          if (pieces > 10) return;
+          yield Buffer.from("x");
+        }
+      },
+    };
+    await expect(index({ fs: endless, signal: controller.signal })).rejects.toThrow("stopped");
+    expect(await library()).toEqual({});
+  });
+
   it("tells its progress, which ends at the total", async () => {
     for (let i = 0; i < 10; i++) await writeFile(join(root, `f${i}`), `${i}`);
     const seen: number[] = [];

@@ -66,6 +66,7 @@ export interface IndexOptions {
   /** Most problems that the result lists. Default 100. */
   readonly maxProblems?: number;
   readonly onProgress?: (progress: IndexProgress) => void;
+  /** Ends the run at the next file or piece of a file: it rejects with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
@@ -326,15 +327,18 @@ class IndexRun {
 
   /** A file's content; `"gone"` when there is no file any more, null when it can't be read. */
   async #read({ path, facts }: Change): Promise<Content | null | "gone"> {
+    const { fs, signal } = this.#options;
+    signal?.throwIfAborted();
     try {
       const absolute = joinPath(this.#root, path);
-      const content = await readContent({ fs: this.#options.fs, path: absolute, sizeHint: facts.size });
+      const content = await readContent({ fs, path: absolute, sizeHint: facts.size, signal });
       this.#counts.filesHashed++;
       this.#counts.bytesHashed += content.size;
       if (content.size === facts.size) return content;
       this.#problem(path, "it changed while it was read; its content will be known after the next run");
       return null;
     } catch (error) {
+      signal?.throwIfAborted();
       this.#problem(path, describe(error));
       return systemCode(error) === "ENOENT" ? "gone" : null;
     }
@@ -346,6 +350,7 @@ class IndexRun {
       // What has moved out of a deleted directory is no longer below it; the rest goes, children first.
       const ids = await this.#reader.subtree(id);
       for (let start = 0; start < ids.length; start += this.#batchSize) {
+        this.#options.signal?.throwIfAborted();
         const batch = ids.slice(start, start + this.#batchSize);
         await this.#options.dataSource.transaction((manager) =>
           new EntryWriter({ manager, locationId: this.#options.locationId }).delete(batch),

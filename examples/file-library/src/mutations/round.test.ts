@@ -48,6 +48,32 @@ describe("a round of changes", () => {
     return { library, root, before, decided, result, progress, turns, after: await tables(library) };
   }
 
+  it("ends with the change that is under way when it is stopped", async () => {
+    const library = await openTestLibrary({ deviceId: DEVICE });
+    open.push(library);
+    const root = join(library.directory, "scratch");
+    await buildScratchTree({ root, seed: "tree", files: 10 });
+    const controller = new AbortController();
+    let done = 0;
+    const round = makeRound({
+      dataSource: library.dataSource,
+      deviceId: DEVICE,
+      scratchRoot: root,
+      seed: "stop",
+      round: "r",
+      fileChanges: 10,
+      recordChanges: 10,
+      nextTurn: setImmediate,
+      onProgress: (progress) => {
+        done = progress.done;
+        if (done === 12) controller.abort(new Error("stopped"));
+      },
+      signal: controller.signal,
+    });
+    await expect(round).rejects.toThrow("stopped");
+    expect(done).toBe(12);
+  });
+
   async function filesBelow(root: string): Promise<Record<string, string>> {
     const found: Record<string, string> = {};
     for (const item of await readdir(root, { withFileTypes: true, recursive: true })) {

@@ -24,13 +24,19 @@ export interface RoundOptions {
    */
   readonly nextTurn: () => Promise<void>;
   readonly onProgress?: (progress: { readonly done: number; readonly total: number }) => void;
+  /** Ends the round after the change that is under way: it rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 export async function makeRound(options: RoundOptions): Promise<void> {
-  const { dataSource, deviceId, scratchRoot, round, fileChanges, recordChanges, nextTurn, onProgress } = options;
+  const { dataSource, deviceId, scratchRoot, round, fileChanges, recordChanges, nextTurn, onProgress, signal } =
+    options;
   const total = fileChanges + recordChanges;
   let done = 0;
-  const step = () => onProgress?.({ done: ++done, total });
+  const step = () => {
+    onProgress?.({ done: ++done, total });
+    signal?.throwIfAborted();
+  };
   const seed = `${options.seed} ${round} ${deviceId}`;
 
   await changeScratchTree({

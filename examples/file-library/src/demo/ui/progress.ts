@@ -6,7 +6,7 @@ export interface ProgressDisplay {
   update(task: TaskProgress): void;
   /** Something worth a line of its own. */
   note(text: string): void;
-  /** Ends all drawing; nothing may be shown afterwards. */
+  /** Ends all drawing of tasks; notes may follow. */
   stop(): void;
 }
 
