@@ -5,7 +5,10 @@ export default defineConfig({
   resolve: { conditions: ["tidemark-source"] },
   ssr: { resolve: { conditions: ["tidemark-source"] } },
   test: {
-    include: ["{plugin-api,core,plugins/*,examples/*,bench}/src/**/*.test.ts", "tools/**/*.test.ts"],
+    include: [
+      "{plugin-api,core,plugins/*,examples/{custom-model,file-library},bench}/src/**/*.test.ts",
+      "tools/**/*.test.ts",
+    ],
     // better-sqlite3 is a native module that does not like being loaded by several worker threads.
     pool: "forks",
     testTimeout: 30_000,

@@ -100,17 +100,22 @@ export interface PeerFigures {
   readonly lagMs: number;
 }
 
+/**
+ * Why a record is not, or not wholly, in its table:
+ * - `hidden`: a required reference does not hold;
+ * - `quarantined`: the local schema refuses the row (or a transform rejected it);
+ * - `deferred`: a transform asked for a later try;
+ * - `dead`: a deleted record that keeps columns which were edited by somebody who did not know of the delete;
+ * - `foreign`: of a model that this version of the application does not have.
+ *
+ * All of them are in the log, and are relayed and served like any other record.
+ */
+export type ParkedKind = "hidden" | "quarantined" | "deferred" | "dead" | "foreign";
+
 /** Figures that are counted when they are asked for. */
 export interface SyncFigures {
   peers(): Promise<readonly PeerFigures[]>;
-  parked(): Promise<
-    Readonly<
-      Record<
-        "hidden" | "quarantined" | "deferred" | "dead" | "foreign",
-        { readonly count: number; readonly oldestMs: number }
-      >
-    >
-  >;
+  parked(): Promise<Readonly<Record<ParkedKind, { readonly count: number; readonly oldestMs: number }>>>;
 }
 
 /** The kernel service behind figures that no event carries. */

@@ -41,7 +41,10 @@ export interface PluginContext<Config = unknown> {
   readonly random: Random;
   /** Aborted when the plugin stops. */
   readonly signal: AbortSignal;
-  /** Add here what is to be disposed of when the plugin stops. */
+  /**
+   * Add here what is to be disposed of when the plugin stops. A promise that `dispose` returns is waited for, at most 5
+   * seconds.
+   */
   readonly subscriptions: { push(...items: Subscription[]): unknown };
 }
 

@@ -9,6 +9,7 @@ import type {
   Logger,
   LogMaintenance,
   Meter,
+  ParkedKind,
   PeerState,
   Random,
   RecordKeys,
@@ -18,7 +19,6 @@ import type {
   WireValue,
 } from "@tidemark/plugin-api";
 import type { DataSource } from "typeorm";
-import type { ParkedKind } from "../storage/parked.js";
 import type { EventBus } from "./event-bus.js";
 import type { HookRunner } from "./hook-runner.js";
 import type { ResolvedSettings } from "./resolved-settings.js";

@@ -1,9 +1,9 @@
-import type { WireValue } from "@tidemark/plugin-api";
+import type { ParkedKind, WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { saveExtra } from "../storage/extra.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
-import { type ParkedKind, park, unpark } from "../storage/parked.js";
+import { park, unpark } from "../storage/parked.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { addWaiting, removeWaiting } from "../storage/waiting.js";
 import { isLiving } from "./record-state.js";

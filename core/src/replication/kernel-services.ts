@@ -1,7 +1,6 @@
-import type { LocalRecordKey, PeerFigures, RecordKeys, SyncFigures } from "@tidemark/plugin-api";
+import type { LocalRecordKey, ParkedKind, PeerFigures, RecordKeys, SyncFigures } from "@tidemark/plugin-api";
 import { physicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
-import type { ParkedKind } from "../storage/parked.js";
 import { prepared } from "../storage/statements.js";
 import { loadVector } from "../storage/vectors.js";
 import { replicationErrors } from "./errors.js";

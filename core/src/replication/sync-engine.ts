@@ -1,4 +1,4 @@
-import type { PoolPressure, Transport } from "@tidemark/plugin-api";
+import type { ParkedKind, PoolPressure, Transport } from "@tidemark/plugin-api";
 import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
 import type {
   Engine,
@@ -28,7 +28,6 @@ import { readState } from "../storage/log-transaction.js";
 import { Members } from "../storage/members.js";
 import { nameAllocator } from "../storage/names.js";
 import { outboxSize } from "../storage/outbox.js";
-import type { ParkedKind } from "../storage/parked.js";
 import { Pool } from "../storage/pool.js";
 import { RecordReader } from "../storage/record-reader.js";
 import { removeSyncTables, resetSyncTables } from "../storage/reset.js";

@@ -1,18 +1,8 @@
-import type { WireValue } from "@tidemark/plugin-api";
+import type { ParkedKind, WireValue } from "@tidemark/plugin-api";
 import type { Sqlite } from "./database.js";
 import { prepared } from "./statements.js";
 
-/**
- * Records that are not, or not wholly, in their table, with their values in wire form:
- * - `hidden`: a required reference does not hold;
- * - `quarantined`: the local schema refuses the row (or a transform rejected it);
- * - `deferred`: a transform asked for a later try;
- * - `dead`: a deleted record that keeps columns which were edited by somebody who did not know of the delete;
- * - `foreign`: of a model that this version of the application does not have.
- * All of them are in the log, and are relayed and served like any other record.
- */
-export type ParkedKind = "hidden" | "quarantined" | "deferred" | "dead" | "foreign";
-
+/** A record that is not, or not wholly, in its table, with its values in wire form. */
 export interface ParkedRecord {
   readonly kind: ParkedKind;
   readonly reason: string;
