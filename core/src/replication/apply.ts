@@ -297,6 +297,7 @@ export class Applier {
         if (reference.working === null) lives.want(target, reference.target);
       }
     }
+    lookup.expect(tx.db, lives.wanted);
     for (const working of pending) {
       for (const reference of working.references) {
         if (reference.working !== null) continue;
@@ -447,6 +448,10 @@ class LifeReader {
 
   constructor(db: Sqlite) {
     this.#db = db;
+  }
+
+  get wanted(): ReadonlyMap<SyncModel, ReadonlySet<string>> {
+    return this.#wanted;
   }
 
   want(model: SyncModel, record: string): void {

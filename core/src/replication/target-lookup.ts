@@ -5,6 +5,8 @@ import type { LocalKey } from "../storage/row-writer.js";
 
 /** Finds the local key behind the identity of a reference's target; null when the target is not in its table. */
 export interface TargetLookup {
+  /** Tells what will be looked for next, so that whoever batches can ask for it at once. */
+  expect(db: Sqlite, wanted: ReadonlyMap<SyncModel, ReadonlySet<string>>): void;
   find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null;
   /** Tells that a row came or went within this batch. */
   changed(model: SyncModel, identity: string, key: LocalKey | null): void;
@@ -22,6 +24,8 @@ export class PlainLookup implements TargetLookup {
   get lookups(): number {
     return this.#lookups;
   }
+
+  expect(): void {}
 
   find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null {
     this.#lookups += 1;
@@ -76,6 +80,20 @@ export class ResolvedLookup implements TargetLookup {
     for (const [model, keys] of this.#resolved) {
       const present = this.#reader.localKeys(db, model, [...keys.keys()]);
       for (const identity of keys.keys()) keys.set(identity, present.get(identity) ?? null);
+    }
+  }
+
+  /**
+   * What the transform could not know of: the references of records that waited for one of this batch, which may be many.
+   * One query per model, as for those that it knew of.
+   */
+  expect(db: Sqlite, wanted: ReadonlyMap<SyncModel, ReadonlySet<string>>): void {
+    for (const [model, identities] of wanted) {
+      const known = this.#resolved.get(model);
+      const unknown = [...identities].filter((identity) => known?.has(identity) !== true);
+      if (unknown.length === 0) continue;
+      const present = this.#reader.localKeys(db, model, unknown);
+      for (const identity of unknown) this.changed(model, identity, present.get(identity) ?? null);
     }
   }
 

@@ -1,8 +1,9 @@
-import { randomBytes } from "node:crypto";
-import { isTidemarkError, type Logger } from "@tidemark/plugin-api";
+import { isTidemarkError } from "@tidemark/plugin-api";
 import { Device } from "./device.js";
 import { type DeviceMessage, parseRequest } from "./messages.js";
+import { stderrLogger } from "./stderr-logger.js";
 import { systemClock } from "./system-clock.js";
+import { systemRandom } from "./system-random.js";
 
 /**
  * The main file of a device's process: connects a {@link Device} to the process that started it. Started by the demo
@@ -20,8 +21,8 @@ function main(): void {
   };
   const device = new Device({
     clock: systemClock,
-    random: { next: () => randomBytes(4).readUInt32BE() / 2 ** 32, bytes: (length) => randomBytes(length) },
-    logger: stderrLogger({}),
+    random: systemRandom,
+    logger: stderrLogger(),
     send,
   });
 
@@ -48,23 +49,6 @@ function main(): void {
   process.on("SIGINT", () => undefined);
   process.on("SIGTERM", () => void device.close().finally(() => process.exit(0)));
   process.on("disconnect", () => void device.close().finally(() => process.exit(0)));
-}
-
-/** Warnings and errors as lines of JSON; the demo shows them when something goes wrong. */
-function stderrLogger(bound: Readonly<Record<string, unknown>>): Logger {
-  const write = (level: string, message: string, fields: Readonly<Record<string, unknown>> = {}) => {
-    const line = JSON.stringify({ level, message, ...bound, ...fields }, (_, value: unknown) =>
-      value instanceof Error ? `${value.name}: ${value.message}` : typeof value === "bigint" ? String(value) : value,
-    );
-    process.stderr.write(`${line}\n`);
-  };
-  return {
-    debug: () => undefined,
-    info: () => undefined,
-    warn: (message, fields) => write("warn", message, fields),
-    error: (message, fields) => write("error", message, fields),
-    child: (fields) => stderrLogger({ ...bound, ...fields }),
-  };
 }
 
 main();

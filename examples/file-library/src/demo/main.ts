@@ -10,6 +10,7 @@ import { type DemoArguments, parseArguments } from "./arguments.js";
 import { type DemoOutcome, faultsOf, toJson } from "./result.js";
 import { inPlainWords, runDemo } from "./run-demo.js";
 import { systemClock } from "./system-clock.js";
+import { systemRandom } from "./system-random.js";
 import { BarProgress } from "./ui/bar-progress.js";
 import { coloursFor } from "./ui/colours.js";
 import { LineProgress } from "./ui/line-progress.js";
@@ -49,7 +50,7 @@ async function main(): Promise<number> {
         { ...options, directory, workDirectory, kept },
         {
           clock: systemClock,
-          random: { next: () => randomBytes(4).readUInt32BE() / 2 ** 32, bytes: (length) => randomBytes(length) },
+          random: systemRandom,
           display,
           deviceScript: fileURLToPath(new URL("./device-process.js", import.meta.url)),
           signal: interruption.signal,

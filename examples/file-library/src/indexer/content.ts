@@ -37,7 +37,11 @@ export async function readContent({
     digest.update(piece);
     size += piece.length;
   }
-  const hash = digest.digest("hex");
+  return contentOf({ hash: digest.digest("hex"), size, kind });
+}
+
+/** The content with this hash. */
+export function contentOf({ hash, size, kind }: Omit<Content, "uuid">): Content {
   return { uuid: uuidV5({ namespace: CONTENT_NAMESPACE, name: hash }), hash, size, kind };
 }
 
