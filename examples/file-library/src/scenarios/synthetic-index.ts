@@ -28,6 +28,7 @@ const PER_DIRECTORY = 40;
 const FAN_OUT = 8;
 /** Every content lies in so many files. */
 const COPIES = 2;
+const FIRST_CHANGE_US = Date.UTC(2026, 0, 1) * 1_000;
 
 export async function indexSynthetically(options: SyntheticIndexOptions): Promise<{ readonly transactions: number }> {
   const { dataSource, deviceId, location: name, entries, perTransaction, clock, random, onProgress } = options;
@@ -47,13 +48,16 @@ export async function indexSynthetically(options: SyntheticIndexOptions): Promis
         const directory = !isFile(index);
         const content = directory ? null : syntheticContent(deviceId, index);
         const parentId = directory ? parentOf(directories) : directories[directories.length - 1]!;
+        const changedUs = FIRST_CHANGE_US + index;
         const id = await writer.insert({
           uuid: newUuid(),
           name: { name: `${directory ? "directory" : "file"} ${index}`, nameBytes: null },
           facts: {
             kind: directory ? "directory" : "file",
             size: content?.size ?? 0,
-            mtimeUs: 1_767_225_600_000_000 + index,
+            mtimeUs: changedUs,
+            changedUs,
+            birthUs: changedUs,
             mode: directory ? 0o40755 : 0o100644,
             inode: String(index),
           },
