@@ -1,4 +1,5 @@
 export * from "./api-version.js";
+export * from "./backfill.js";
 export * from "./batch.js";
 export * from "./clock.js";
 export * from "./disposable.js";

@@ -1,3 +1,4 @@
+import { type AnyPlugin, API_VERSION, backfillScheduler, definePlugin } from "@tidemark/plugin-api";
 import { expect, it, onTestFinished } from "vitest";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { Message, MessageOf } from "../replication/messages.js";
@@ -16,6 +17,7 @@ interface Answers {
   joined(): unknown;
   plan(): unknown;
   rows(request: MessageOf<"backfill-page">): unknown;
+  bounds(request: MessageOf<"backfill-survey">): unknown;
 }
 
 const members = () => [
@@ -38,13 +40,39 @@ const honest: Answers = {
     totals: { Tag: 4, constructor: 0 },
     members: members(),
   }),
-  rows: ({ request, model, after }) => {
+  rows: ({ request, model, after, upTo }) => {
     const page = { t: "backfill-rows", request, floor: 0 };
-    if (model !== "Tag") return { ...page, records: { origins: [], groups: [] }, upTo: null };
+    if (model !== "Tag") return { ...page, records: { origins: [], groups: [] }, upTo };
     if (after === null) return { ...page, records: tags(["a", ["a", 1]], ["b", ["b", 1]]), upTo: "b" };
-    return { ...page, records: tags(["c", ["c", 1]], ["d", ["d", 1]]), upTo: null };
+    return { ...page, records: tags(["c", ["c", 1]], ["d", ["d", 1]]), upTo };
+  },
+  bounds: ({ request, model, after, upTo }) => {
+    const whole = model === "Tag" && after === null && upTo === null;
+    return { t: "backfill-bounds", request, bounds: whole ? ["b"] : [] };
   },
 };
+
+/** Fetches the models in two parts each, as the server would have them divided; the second part first. */
+const dividing: AnyPlugin = definePlugin({
+  manifest: { id: "dividing", version: "1.0.0", apiVersion: API_VERSION, provides: [backfillScheduler.id] },
+  activate({ services }) {
+    services.provide(backfillScheduler, {
+      async run(work) {
+        const peer = work.peers()[0]!;
+        for (const model of work.levels.flat()) {
+          for (const range of work.open(model)) {
+            const bounds = await work.bounds({ peer, range, every: 2, limit: 3 });
+            const cuts = [range.after, ...bounds, range.upTo];
+            for (let part = cuts.length - 1; part > 0; part--) {
+              const page = await work.fetch({ peer, range: { model, after: cuts[part - 1]!, upTo: cuts[part]! } });
+              await work.apply(page);
+            }
+          }
+        }
+      },
+    });
+  },
+});
 
 /** Answers everything that the other side asks, for as long as the session lasts. */
 async function serve(session: ScriptedSession, token: number, answers: Answers, joined: boolean): Promise<void> {
@@ -59,6 +87,7 @@ async function serve(session: ScriptedSession, token: number, answers: Answers, 
     if (message.t === "join" && !joined) session.send(answers.joined());
     else if (message.t === "backfill") session.send(answers.plan());
     else if (message.t === "backfill-page") session.send(answers.rows(message));
+    else if (message.t === "backfill-survey") session.send(answers.bounds(message));
     else if (message.t === "pull") return;
   }
 }
@@ -69,7 +98,15 @@ const page = (bent: (request: MessageOf<"backfill-page">) => Record<string, unkn
 const second = (bent: Record<string, unknown>): Partial<Answers> =>
   page(({ model, after }) => (model === "Tag" && after !== null ? bent : {}));
 
-it.each<readonly [string, Partial<Answers>, string | RegExp]>([
+/** Answers bounds that are none. */
+const cut = (...bounds: unknown[]): Partial<Answers> => ({
+  bounds: ({ request, model }) => ({ t: "backfill-bounds", request, bounds: model === "Tag" ? bounds : [] }),
+});
+
+type Refusal = readonly [string, Partial<Answers>, string | RegExp];
+
+/** With the kernel's own scheduler. */
+const plain: readonly Refusal[] = [
   [
     "a membership from the future",
     { joined: () => ({ ...(honest.joined() as object), hlc: future() }) },
@@ -118,12 +155,48 @@ it.each<readonly [string, Partial<Answers>, string | RegExp]>([
     second({ records: tags(["c", [future(), 0], [], [], 0, ["c", 1]]) }),
     "TIDEMARK_CLOCK_FROM_THE_FUTURE",
   ],
-])("refuses %s, and goes on from there with a server that is right", async (_, bent, code) => {
+];
+
+/** With one that asks for bounds and parts. */
+const inParts: readonly Refusal[] = [
+  ["bounds that stand still", cut("b", "b"), "TIDEMARK_WIRE_MALFORMED"],
+  ["bounds that go backwards", cut("c", "b"), "TIDEMARK_WIRE_MALFORMED"],
+  ["more bounds than it asked for", cut("a", "b", "c", "d"), "TIDEMARK_WIRE_MALFORMED"],
+  ["bounds that are no identities", cut("a b"), "TIDEMARK_WIRE_MALFORMED"],
+  ["bounds that are no text", cut(5), "TIDEMARK_WIRE_MALFORMED"],
+  [
+    "bounds of a junction that name one end",
+    {
+      bounds: ({ request, model }) => ({ t: "backfill-bounds", request, bounds: model === "Note.tags" ? ["n1"] : [] }),
+    },
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "rows instead of bounds",
+    { bounds: ({ request }) => ({ t: "backfill-rows", request, records: tags(), upTo: null, floor: 0 }) },
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "rows that go on behind the part that it asked for",
+    page(({ after }) => (after === null ? { upTo: "c", records: tags(["c", ["c", 1]]) } : {})),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "rows of a part that go on to the end of the model",
+    page(({ after }) => (after === null ? { upTo: null } : {})),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+];
+
+it.each([
+  ...plain.map((refusal) => [...refusal, [] as AnyPlugin[]] as const),
+  ...inParts.map((refusal) => [...refusal, [dividing]] as const),
+])("refuses %s, and goes on from there with a server that is right", async (_, bent, code, plugins) => {
   const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
   const server = new ScriptedPeer({ network, address: "s", now: () => clock.now() });
   onTestFinished(() => server.stop());
   await server.start();
-  const b = await testDevice("b", { clock, network, dial: ["s"] });
+  const b = await testDevice("b", { clock, network, dial: ["s"], plugins });
   let session = server.nextSession();
   await b.tidemark.start();
   await serve(await session, 1, { ...honest, ...bent }, false);
@@ -134,7 +207,7 @@ it.each<readonly [string, Partial<Answers>, string | RegExp]>([
   const names = async () =>
     (await b.dataSource.getRepository(Tag).find({ order: { uuid: "ASC" } })).map((it) => it.name);
   // Whole pages or nothing.
-  expect([[], ["a", "b"]]).toContainEqual(await names());
+  expect([[], ["a", "b"], ["c", "d"], ["a", "b", "c", "d"]]).toContainEqual(await names());
 
   session = server.nextSession();
   const done = b.next("backfillCompleted");

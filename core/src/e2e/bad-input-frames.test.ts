@@ -351,6 +351,7 @@ describe("an answer or a request", () => {
       "a page of a backfill",
       () => ({ t: "backfill-rows", request: 1, records: { origins: [], groups: [] }, upTo: null, floor: 0 }),
     ],
+    ["bounds of ranges", () => ({ t: "backfill-bounds", request: 1, bounds: ["a"] })],
     ["a plan of a backfill", () => ({ t: "backfill-plan", vector: {}, floor: 0, totals: {}, members: [] })],
     [
       "fetched records",
@@ -365,6 +366,21 @@ describe("an answer or a request", () => {
     ["a join of another device", () => ({ t: "join", deviceId: "other", name: "other" })],
     ["a page limit of nothing", () => ({ t: "backfill-page", request: 1, model: "Tag", after: null, limit: 0 })],
     ["a page limit beyond all", () => ({ t: "backfill-page", request: 1, model: "Tag", after: null, limit: 1e9 })],
+    [
+      "a page of hardly any bytes",
+      () => ({ t: "backfill-page", request: 1, model: "Tag", after: null, limit: 1, maxBytes: 1 }),
+    ],
+    ...(
+      [
+        ["at every record and none", { every: 0 }],
+        ["at steps beyond all", { every: 1e9 }],
+        ["without a limit", { limit: 1e9 }],
+        ["that begins nowhere", { after: undefined }],
+      ] as const
+    ).map(([name, bent]) => {
+      const survey = { t: "backfill-survey", request: 1, model: "Tag", after: null, upTo: null, every: 10, limit: 10 };
+      return [`a request for bounds ${name}`, () => ({ ...survey, ...bent })] as const;
+    }),
     ["a fetch of too many records", () => ({ t: "fetch", request: 1, model: "Tag", records: Array(10_001).fill("x") })],
     [
       "a pull with a vector from the future",
@@ -380,6 +396,12 @@ describe("an answer or a request", () => {
     const session = await introduced({ ready: false });
     const attack = { t: "backfill-page", request: 1, model: "Note.tags", after: "\u0000", limit: 10 };
     await costsTheSession(session, () => session.send(attack), /TIDEMARK_/);
+  });
+
+  it("a request for bounds after what is no identity ends the session", async () => {
+    const session = await introduced({ ready: false });
+    const bounds = { request: 1, model: "Note.tags", after: null, upTo: "\u0000", every: 1, limit: 10 };
+    await costsTheSession(session, () => session.send({ t: "backfill-survey", ...bounds }), /TIDEMARK_/);
   });
 
   it("a flood of requests ends the session", async () => {
@@ -433,6 +455,19 @@ describe("what is odd but right", () => {
     const session = await introduced({ ready: false });
     session.send({ t: "backfill-page", request: 9, model: "__proto__", after: null, limit: 10 });
     expect(await session.next("backfill-rows")).toMatchObject({ request: 9, records: { groups: [] }, upTo: null });
+  });
+
+  it("serves the part of a model that was asked for, and where it can be divided", async () => {
+    const session = await introduced({ ready: false });
+    const range = { model: "Folder", after: "f1", upTo: "f2" };
+    session.send({ t: "backfill-page", request: 3, ...range, limit: 10 });
+    const { records, upTo } = await session.next("backfill-rows");
+    expect(upTo).toBe("f2");
+    expect(records.groups).toMatchObject([{ m: "Folder", r: [["f2", expect.anything()]] }]);
+    session.send({ t: "backfill-survey", request: 4, ...range, after: null, every: 1, limit: 10 });
+    expect(await session.next("backfill-bounds")).toMatchObject({ request: 4, bounds: ["f1", "f2"] });
+    session.send({ t: "backfill-survey", request: 5, ...range, model: "__proto__", every: 1, limit: 10 });
+    expect(await session.next("backfill-bounds")).toMatchObject({ request: 5, bounds: [] });
   });
 
   it("keeps a record that refers to nowhere aside, and takes its deletion", async () => {

@@ -16,18 +16,19 @@ import type { WireRecords } from "./wire-records.js";
  */
 export interface BackfillPage {
   readonly records: WireRecords;
-  /** The range ends here, inclusive; null: at the end of the model. */
+  /** The page covers its range up to here, inclusive; null: to the end of the model. */
   readonly upTo: string | null;
   readonly floor: number;
 }
 
 const EMPTY_PAGE: RecordPage = { rows: [], next: null };
 
-/** Reads one page inside a transaction of the caller; null when the outbox holds something and must be folded first. */
+/** Reads the first page of a range inside a transaction of the caller; null when the outbox holds something and must be folded first. */
 export function readBackfillPage({
   db,
   model: name,
   after,
+  upTo: end,
   limit,
   deps,
 }: {
@@ -35,6 +36,8 @@ export function readBackfillPage({
   /** Wire name. */
   readonly model: string;
   readonly after: string | null;
+  /** Null: to the end of the model. */
+  readonly upTo: string | null;
   readonly limit: number;
   readonly deps: EncodeDeps;
 }): BackfillPage | null {
@@ -42,13 +45,13 @@ export function readBackfillPage({
   const { floor } = readState(db);
   const model = deps.registry.byName.get(name);
   const number = model?.number ?? numberOf(db, name);
-  if (number === null) return { records: { origins: [], groups: [] }, upTo: null, floor };
+  if (number === null) return { records: { origins: [], groups: [] }, upTo: end, floor };
 
   // The range is as long as the fullest of the three stores allows.
-  const page = model === undefined ? EMPTY_PAGE : deps.reader.readPage(db, model, { after, limit });
-  const parked = [...loadParkedRange(db, number, after, null, limit).keys()];
-  const logged = loggedIdentities(db, number, after, limit);
-  let upTo: string | null = null;
+  const page = model === undefined ? EMPTY_PAGE : deps.reader.readPage(db, model, { after, upTo: end, limit });
+  const parked = [...loadParkedRange(db, number, after, end, limit).keys()];
+  const logged = loggedIdentities(db, number, after, end, limit);
+  let upTo = end;
   const ends = [parked, logged].map((list) => (list.length === limit ? list[limit - 1]! : null));
   for (const last of [page.next, ...ends]) {
     if (last !== null && (upTo === null || compareIdentities(last, upTo) < 0)) upTo = last;
@@ -120,13 +123,19 @@ export function backfillTotals(
   return totals;
 }
 
-function loggedIdentities(db: Sqlite, model: number, after: string | null, limit: number): string[] {
+function loggedIdentities(
+  db: Sqlite,
+  model: number,
+  after: string | null,
+  upTo: string | null,
+  limit: number,
+): string[] {
   return prepared(
     db,
-    "SELECT DISTINCT record FROM tidemark_stamp WHERE model = ? AND record > ? ORDER BY record LIMIT ?",
+    "SELECT DISTINCT record FROM tidemark_stamp WHERE model = ? AND record > ? AND record <= ifnull(?, x'') ORDER BY record LIMIT ?",
   )
     .pluck()
-    .all(model, after ?? "", limit) as string[];
+    .all(model, after ?? "", upTo, limit) as string[];
 }
 
 function numberOf(db: Sqlite, name: string): number | null {

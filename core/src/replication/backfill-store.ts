@@ -1,5 +1,6 @@
 import type { Sqlite } from "../storage/database.js";
 import { prepared } from "../storage/statements.js";
+import { type Stretch, WHOLE } from "./backfill-ranges.js";
 import type { BackfillMode } from "./membership.js";
 
 /** A backfill under way: written with every page, in the transaction of the page. */
@@ -16,14 +17,20 @@ export interface BackfillRecord {
   readonly startedAt: number;
 }
 
+/** How far a model has come. */
 export interface BackfillCursor {
-  /** The last identity that is here; null before the first page. */
-  readonly after: string | null;
+  /** What is not here yet, in order; empty: the model is complete. */
+  readonly open: readonly Stretch[];
+  /** Records that have come. */
   readonly done: number;
-  readonly complete: boolean;
 }
 
-export const START: BackfillCursor = { after: null, done: 0, complete: false };
+const START: BackfillCursor = { open: WHOLE, done: 0 };
+
+/** Models have the names that peers give them, `constructor` included. */
+export function cursorOf({ cursors }: Pick<BackfillRecord, "cursors">, model: string): BackfillCursor {
+  return Object.hasOwn(cursors, model) ? cursors[model]! : START;
+}
 
 export function loadBackfill(db: Sqlite): BackfillRecord | null {
   const row = prepared(db, "SELECT mode, noted, floor, cursors, total, started FROM tidemark_backfill").get() as

@@ -151,6 +151,39 @@ export const replicationErrors = {
       why: reason,
       advice: "It is taken up again by itself",
     }),
+  backfillOutdated: () =>
+    new TidemarkError({
+      code: "TIDEMARK_BACKFILL_OUTDATED",
+      what: "A backfill starts over",
+      why: "the library has forgotten more since than what its servers had said they have",
+      advice: "Nothing needs to be done: it is tried again by itself, from the beginning",
+    }),
+  backfillPeerBehind: ({ peer }: { readonly peer: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_BACKFILL_PEER_BEHIND",
+      what: "A peer does not take part in a backfill",
+      why: `${peer} lacks much of what the peer has with which it was begun`,
+      advice: "Nothing needs to be done: the others serve",
+      details: { peer },
+    }),
+  backfillCallRefused: ({ reason }: { readonly reason: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_BACKFILL_CALL_REFUSED",
+      what: "A scheduler of backfills asked for something that can't be",
+      why: reason,
+      advice: "Correct the plugin that provides the scheduler, or turn it off; nothing was changed",
+      details: { reason },
+    }),
+  backfillSchedulerFailed: ({ reason, cause }: { readonly reason: string; readonly cause?: unknown }) =>
+    new TidemarkError({
+      code: "TIDEMARK_BACKFILL_SCHEDULER_FAILED",
+      what: "A backfill was broken off by the plugin that schedules it",
+      why: reason,
+      advice:
+        "It goes on where it stood, with the kernel's own scheduler until the next start; update the plugin, or turn it off",
+      details: { reason },
+      cause,
+    }),
   unknownModel: ({ model, known }: { readonly model: string; readonly known: readonly string[] }) =>
     new TidemarkError({
       code: "TIDEMARK_UNKNOWN_MODEL",

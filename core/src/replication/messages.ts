@@ -12,6 +12,9 @@ import { replicationErrors } from "./errors.js";
  */
 export const PROTOCOL_VERSION = 1;
 
+/** Bounds of ranges in one answer. */
+export const MAX_BOUNDS = 1_000;
+
 const id = z.string().min(1).max(512);
 /** What names an origin or a device: it ends up in keys and in log lines. */
 const name = id.refine(isIdentity, "is no identity");
@@ -85,16 +88,31 @@ const messages = z.discriminatedUnion("t", [
     request: count,
     model: id,
     after: id.nullable(),
+    /** Null: to the end of the model. */
+    upTo: id.nullable().default(null),
     limit: z.int().min(1).max(10_000),
+    /** The page ends early where it would be longer, unless it holds a single record. */
+    maxBytes: z.int().min(1_024).optional(),
   }),
   z.strictObject({
     t: z.literal("backfill-rows"),
     request: count,
     records,
-    /** The key range that the page covers ends here; null: at the end of the model. */
+    /** The range that the page covers ends here, at what was asked for or before it; null: at the end of the model. */
     upTo: id.nullable(),
     floor: hlc,
   }),
+  /** Where can this range be divided: the identity of every so many records in it, at most `limit` of them? */
+  z.strictObject({
+    t: z.literal("backfill-survey"),
+    request: count,
+    model: id,
+    after: id.nullable(),
+    upTo: id.nullable(),
+    every: z.int().min(1).max(10_000),
+    limit: z.int().min(1).max(MAX_BOUNDS),
+  }),
+  z.strictObject({ t: z.literal("backfill-bounds"), request: count, bounds: z.array(id).max(MAX_BOUNDS) }),
   z.strictObject({ t: z.literal("fetch"), request: count, model: id, records: z.array(id).max(10_000) }),
   z.strictObject({
     t: z.literal("fetched"),

@@ -1,5 +1,6 @@
 import {
   type Authenticator,
+  type BackfillScheduler,
   type CatchUpDecision,
   isTidemarkError,
   type Subscription,
@@ -10,7 +11,7 @@ import {
 } from "@tidemark/plugin-api";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
-import { runBackfill } from "./backfill.js";
+import { Backfill } from "./backfill.js";
 import { endBackfill, loadBackfill } from "./backfill-store.js";
 import { isRestoring, isUnsettled } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
@@ -18,6 +19,7 @@ import { FutureRecords } from "./future.js";
 import type { LocalLibrary } from "./local-library.js";
 import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
 import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
+import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 
 /**
@@ -29,17 +31,31 @@ export class Replicator implements TransportHost, SessionObserver {
   readonly #authenticator: Authenticator;
   readonly #sessions = new Set<Session>();
   #heartbeat: Subscription | null = null;
-  /** Joining and backfilling are done with one peer at a time. */
+  /** Joining, or a backfill: one at a time. */
   #onboarding: Promise<void> | null = null;
+  #backfill: Backfill | null = null;
+  readonly #scheduler: () => BackfillScheduler | undefined;
+  /** A scheduler that has failed; the kernel's own takes its place. */
+  #distrusted: BackfillScheduler | null = null;
   /** Retries that wait, by origin id. */
   readonly #delays = new Map<string, Subscription>();
   #restoring = false;
   readonly #future: FutureRecords;
   #running = false;
 
-  constructor({ library, authenticator }: { readonly library: LocalLibrary; readonly authenticator: Authenticator }) {
+  constructor({
+    library,
+    authenticator,
+    scheduler,
+  }: {
+    readonly library: LocalLibrary;
+    readonly authenticator: Authenticator;
+    /** That of a plugin, if one provides any. */
+    readonly scheduler: () => BackfillScheduler | undefined;
+  }) {
     this.#library = library;
     this.#authenticator = authenticator;
+    this.#scheduler = scheduler;
     this.#future = new FutureRecords({ library, merged: () => this.#tellReadyAgain() });
   }
 
@@ -199,6 +215,10 @@ export class Replicator implements TransportHost, SessionObserver {
     return { retryMs: delayMs };
   }
 
+  sponsored(session: Session): void {
+    for (const other of this.#sessions) if (other !== session) other.tellNews();
+  }
+
   merged(session: Session): void {
     this.#future.schedule();
     for (const other of this.#sessions) if (other !== session) other.wake();
@@ -206,6 +226,7 @@ export class Replicator implements TransportHost, SessionObserver {
 
   ended(session: Session, reason: string): void {
     this.#sessions.delete(session);
+    this.#backfill?.sourcesChanged();
     if (session.peerDevice === null) return;
     this.#library.deps.events.emit("peerDisconnected", { peer: session.peer ?? session.peerDevice, reason });
   }
@@ -251,17 +272,14 @@ export class Replicator implements TransportHost, SessionObserver {
     });
   }
 
-  /** Joins and backfills with the first peer that can serve. */
+  /** Joins and backfills with the first peer that can serve; others can help. */
   #onboard(): void {
-    if (this.#onboarding !== null) return;
+    if (this.#onboarding !== null) {
+      this.#backfill?.sourcesChanged();
+      return;
+    }
     const state = readState(this.#library.deps.connection);
-    const session = this.sessions.find(
-      (candidate) =>
-        candidate.peerReady &&
-        !candidate.closed &&
-        !this.#isDelayed(candidate) &&
-        (state.ready === 0 || this.#fullBackfillFrom(candidate)),
-    );
+    const session = this.#servers().find((candidate) => state.ready === 0 || this.#fullBackfillFrom(candidate));
     if (session === undefined) return;
     this.#onboarding = this.#onboardWith(session)
       .catch((error: unknown) => {
@@ -273,6 +291,10 @@ export class Replicator implements TransportHost, SessionObserver {
         this.#onboarding = null;
         this.changed();
       });
+  }
+
+  #servers(): readonly Session[] {
+    return this.sessions.filter((candidate) => candidate.peerReady && !candidate.closed && !this.#isDelayed(candidate));
   }
 
   async #onboardWith(session: Session): Promise<void> {
@@ -296,17 +318,45 @@ export class Replicator implements TransportHost, SessionObserver {
       await fence.cover();
       const sponsor = granted.members.find((member) => member.origin === granted.origin)?.sponsor ?? null;
       events.emit("memberJoined", { origin: granted.origin, deviceId: settings.device.id, sponsor });
+      // The others know this device as one that is no member, and serve it under its new name only.
+      for (const other of this.sessions) {
+        if (other !== session) other.close("this device has become a member, and introduces itself anew", 0);
+      }
     } else if (this.#fullBackfillFrom(session) && loadBackfill(connection) === null) {
       await writer.run({ name: "begin a full backfill", body: (db) => beginBackfill(db, "full", clock.now()) });
     }
-    await session.setBackfilling();
-    await runBackfill(this.#library, session.backfillSource());
+    await this.#backfillFrom(session);
     await fence.cover();
     for (const other of this.sessions) {
       if (other.closed) continue;
       other.tellReady();
       // A full backfill may have brought what those who were pulling already have not got.
       other.wake();
+    }
+  }
+
+  async #backfillFrom(session: Session): Promise<void> {
+    const offered = this.#scheduler();
+    const scheduler = offered === undefined || offered === this.#distrusted ? sequentialBackfill : offered;
+    this.#backfill = new Backfill({
+      library: this.#library,
+      scheduler,
+      first: session.backfillSource,
+      sources: () =>
+        this.#servers()
+          .filter(({ peer }) => peer !== null)
+          .map(({ backfillSource }) => backfillSource),
+    });
+    try {
+      await this.#backfill.run();
+    } catch (error) {
+      if (isTidemarkError(error, "TIDEMARK_BACKFILL_SCHEDULER_FAILED")) {
+        this.#distrusted = scheduler;
+        this.#library.deps.logger.error("A scheduler of backfills has failed, and is not used any more", { error });
+      }
+      throw error;
+    } finally {
+      this.#backfill = null;
     }
   }
 

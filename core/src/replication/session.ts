@@ -8,8 +8,9 @@ import {
   type TransportConnection,
 } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
-import type { BackfillSource } from "./backfill.js";
+import { findBounds } from "./backfill-bounds.js";
 import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
+import type { BackfillSource } from "./backfill-source.js";
 import { CatchUp } from "./catch-up.js";
 import { isUnsettled, ownVector } from "./change-page.js";
 import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
@@ -47,12 +48,14 @@ export interface SessionObserver {
   ended(session: Session, reason: string): void;
   /** Records of the peer have been merged, and are news for the others. */
   merged(session: Session): void;
+  /** The peer has become a member here, which the others are to hear at once: then they can serve it too. */
+  sponsored(session: Session): void;
 }
 
 interface PendingRequest {
   /** What answers it. */
   readonly answer: Message["t"];
-  readonly resolve: (message: Message) => void;
+  readonly resolve: (answer: { readonly answer: Message; readonly bytes: number }) => void;
   readonly reject: (error: unknown) => void;
   readonly timer: Subscription;
 }
@@ -74,6 +77,8 @@ export class Session {
   #pages: Promise<void> = Promise.resolve();
   #queuedBytes = 0;
   #serving = 0;
+  /** How many records of a model the next page of a backfill may hold, by how large the last one was. */
+  readonly #fitting = new Map<string, number>();
   #state: PeerState = "uninitialized";
   #pulling = false;
   /** Whether the peer was told that it can't be served now, and waits for the word that it can. */
@@ -82,6 +87,8 @@ export class Session {
   #pagesCame = false;
   #closed = false;
   #timer: Subscription | null = null;
+  #source: BackfillSource | null = null;
+  #planning: Promise<MessageOf<"backfill-plan">> | null = null;
 
   constructor(options: SessionOptions) {
     this.#options = options;
@@ -188,17 +195,35 @@ export class Session {
     });
   }
 
-  /** The peer as a source of a backfill. */
-  backfillSource(): BackfillSource {
-    return {
+  /** The peer as a source of a backfill; always the same one. */
+  get backfillSource(): BackfillSource {
+    this.#source ??= {
       peer: this.peer!,
-      plan: () => this.#ask("backfill", { t: "backfill" }, "backfill-plan"),
-      page: (model, after, limit) => {
+      begin: () => this.#setBackfilling(),
+      plan: () => {
+        this.#planning ??= this.#ask("backfill", { t: "backfill" }, "backfill-plan").finally(() => {
+          this.#planning = null;
+        });
+        return this.#planning;
+      },
+      page: ({ model, stretch: [after, upTo], limit, maxBytes }) => {
         this.#nextRequest += 1;
         const request = this.#nextRequest;
-        return this.#ask(`request ${request}`, { t: "backfill-page", request, model, after, limit }, "backfill-rows");
+        return this.#askSized(
+          `request ${request}`,
+          { t: "backfill-page", request, model, after, upTo, limit, ...(maxBytes !== undefined && { maxBytes }) },
+          "backfill-rows",
+        );
       },
+      bounds: async (model, { stretch: [after, upTo], every, limit }) => {
+        this.#nextRequest += 1;
+        const request = this.#nextRequest;
+        const survey = { t: "backfill-survey", request, model, after, upTo, every, limit } as const;
+        return (await this.#ask(`request ${request}`, survey, "backfill-bounds")).bounds;
+      },
+      fail: (error) => this.#fail(error),
     };
+    return this.#source;
   }
 
   /** Fetches records that refused local changes have damaged. */
@@ -221,8 +246,9 @@ export class Session {
     return granted;
   }
 
-  async setBackfilling(): Promise<void> {
-    await this.#setState("backfilling");
+  /** A peer whose changes are being pulled meanwhile stays in that state. */
+  async #setBackfilling(): Promise<void> {
+    if (!this.#pulling) await this.#setState("backfilling");
   }
 
   /** Ends the session in good order. */
@@ -345,18 +371,22 @@ export class Session {
       case "backfill-page":
         this.#serve(() => this.#sendBackfillPage(message));
         return;
+      case "backfill-survey":
+        this.#serve(() => this.#sendBounds(message));
+        return;
       case "fetch":
         this.#serve(() => this.#sendRecords(message));
         return;
       case "joined":
-        this.#answer("join", message);
+        this.#answer("join", message, bytes);
         return;
       case "backfill-plan":
-        this.#answer("backfill", message);
+        this.#answer("backfill", message, bytes);
         return;
       case "backfill-rows":
+      case "backfill-bounds":
       case "fetched":
-        this.#answer(`request ${message.request}`, message);
+        this.#answer(`request ${message.request}`, message, bytes);
         return;
       case "refused":
         this.#onRefused(message);
@@ -424,6 +454,7 @@ export class Session {
     this.#send({ t: "joined", origin: granted.origin, hlc: granted.hlc, members: wireMembers(members) });
     events.emit("memberJoined", { origin: granted.origin, deviceId: message.deviceId, sponsor: granted.own });
     this.#options.observer.changed();
+    this.#options.observer.sponsored(this);
   }
 
   async #sendPlan(): Promise<void> {
@@ -452,18 +483,26 @@ export class Session {
   }
 
   async #sendBackfillPage(message: MessageOf<"backfill-page">): Promise<void> {
-    const { connection, fence, events } = this.#library.deps;
+    const { connection, fence, events, registry } = this.#library.deps;
     if (readState(connection).ready === 0 || this.#member() === null || isUnsettled(connection)) {
       this.#refuse(message.request);
       return;
     }
-    // A page is as long as was asked for, unless its values are large.
-    let limit = message.limit;
+    // A page is as long as was asked for, unless its values are large; then the next one probably is so too.
+    const maxBytes = Math.min(message.maxBytes ?? PAGE_BYTES, PAGE_BYTES);
+    let limit = Math.min(message.limit, this.#fitting.get(message.model) ?? message.limit);
     let page: BackfillPage;
     let encoded: Uint8Array;
-    do {
+    for (;;) {
       page = await this.#library.read(`backfill of ${message.model}`, (db) =>
-        readBackfillPage({ db, model: message.model, after: message.after, limit, deps: this.#library.encodeDeps }),
+        readBackfillPage({
+          db,
+          model: message.model,
+          after: message.after,
+          upTo: message.upTo,
+          limit,
+          deps: this.#library.encodeDeps,
+        }),
       );
       encoded = encodeMessage({
         t: "backfill-rows",
@@ -472,13 +511,28 @@ export class Session {
         upTo: page.upTo,
         floor: page.floor,
       });
-      limit = Math.floor(limit / 4);
-    } while (encoded.length > PAGE_BYTES && limit >= 1);
+      if (encoded.length <= maxBytes || limit === 1) break;
+      limit = Math.max(1, Math.floor(limit / 4));
+    }
+    if (registry.byName.has(message.model)) {
+      this.#fitting.set(message.model, encoded.length > maxBytes / 8 ? limit : limit * 2);
+    }
     await fence.cover();
     if (this.#closed) return;
     this.#sendEncoded(encoded);
     const records = recordCountOf(page.records);
     events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: encoded.length });
+  }
+
+  async #sendBounds({ request, model, after, upTo, every, limit }: MessageOf<"backfill-survey">): Promise<void> {
+    const { connection } = this.#library.deps;
+    if (readState(connection).ready === 0 || this.#member() === null) {
+      this.#refuse(request);
+      return;
+    }
+    const survey = { stretch: [after, upTo], every, limit } as const;
+    const bounds = await findBounds(this.#library, model, survey, () => this.#closed);
+    if (!this.#closed) this.#send({ t: "backfill-bounds", request, bounds: [...bounds] });
   }
 
   async #sendRecords(message: MessageOf<"fetch">): Promise<void> {
@@ -557,6 +611,8 @@ export class Session {
     if (message.request !== null) {
       const request = this.#settle(`request ${message.request}`);
       if (request === undefined) throw replicationErrors.malformed({ reason: "it refuses what nobody asked for" });
+      // It says so when it is.
+      if (isTidemarkError(error, "TIDEMARK_PEER_NOT_READY")) this.#peer!.ready = false;
       request.reject(error);
       return;
     }
@@ -567,7 +623,16 @@ export class Session {
 
   // Requests of this side
 
-  #ask<T extends Message["t"]>(name: string, message: Message, answer: T): Promise<MessageOf<T>> {
+  async #ask<T extends Message["t"]>(name: string, message: Message, answer: T): Promise<MessageOf<T>> {
+    return (await this.#askSized(name, message, answer)).answer;
+  }
+
+  /** The answer, and how long it was. */
+  #askSized<T extends Message["t"]>(
+    name: string,
+    message: Message,
+    answer: T,
+  ): Promise<{ readonly answer: MessageOf<T>; readonly bytes: number }> {
     const { clock, settings } = this.#library.deps;
     const timeoutMs = settings.replication.requestTimeoutMs;
     return new Promise((resolve, reject) => {
@@ -580,7 +645,7 @@ export class Session {
         timeoutMs,
       );
       // Only what has this type resolves it.
-      this.#requests.set(name, { answer, resolve: resolve as (message: Message) => void, reject, timer });
+      this.#requests.set(name, { answer, resolve: resolve as PendingRequest["resolve"], reject, timer });
       this.#send(message);
     });
   }
@@ -592,12 +657,12 @@ export class Session {
     return request;
   }
 
-  #answer(name: string, message: Message): void {
+  #answer(name: string, message: Message, bytes: number): void {
     // None can come too late: a request that has timed out ends the session.
     if (this.#requests.get(name)?.answer !== message.t) {
       throw replicationErrors.malformed({ reason: `a "${message.t}" that nobody asked for` });
     }
-    this.#settle(name)?.resolve(message);
+    this.#settle(name)?.resolve({ answer: message, bytes });
   }
 
   // The end

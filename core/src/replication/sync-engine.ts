@@ -1,4 +1,4 @@
-import type { ParkedKind, PoolPressure, Transport } from "@tidemark/plugin-api";
+import { backfillScheduler, type ParkedKind, type PoolPressure, type Transport } from "@tidemark/plugin-api";
 import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
 import type {
   Engine,
@@ -154,7 +154,11 @@ export class SyncEngine implements Engine {
     await library.write("adopt the schema", (tx) => adoptSchema({ tx, registry, reader, applier, now: clock.now() }));
     for (const kind of ["deferred", "quarantined"] as const) await library.retryParked(kind, registry.models);
 
-    const replicator = new Replicator({ library, authenticator: this.#deps.authenticator });
+    const replicator = new Replicator({
+      library,
+      authenticator: this.#deps.authenticator,
+      scheduler: () => this.#deps.services.find(backfillScheduler),
+    });
     const services: KernelServices = {
       recordKeys: recordKeysOf(library),
       logMaintenance: logMaintenanceOf(library, replicator),

@@ -37,8 +37,8 @@ export function loadParkedRange(
   const rows = prepared(
     db,
     `SELECT record, kind, reason, vals FROM tidemark_parked
-     WHERE model = ? AND record > ? AND (? IS NULL OR record <= ?) ORDER BY record LIMIT ?`,
-  ).all(model, after ?? "", upTo, upTo, limit) as ParkedRow[];
+     WHERE model = ? AND record > ? AND record <= ifnull(?, x'') ORDER BY record LIMIT ?`,
+  ).all(model, after ?? "", upTo, limit) as ParkedRow[];
   return new Map(rows.map((row) => [row.record, parse(row)]));
 }
 

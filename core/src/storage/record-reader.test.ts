@@ -179,6 +179,23 @@ describe("pages", () => {
     expect(reader.readPage(db, entry, { after: "z", limit: 5 })).toEqual({ rows: [], next: null });
   });
 
+  it("can be counted off without being read", () => {
+    const at = (nth: number, after: string | null = null, upTo: string | null = null) =>
+      reader.identityAt(db, entry, { after, upTo, nth });
+    const inOrder = allPages(entry, 100);
+    inOrder.forEach((identity, index) => {
+      expect(at(index + 1)).toBe(identity);
+      expect(at(1, inOrder[index - 1] ?? null)).toBe(identity);
+    });
+    expect(at(inOrder.length + 1)).toBeNull();
+    expect(at(2, "e-bad", "e-kid")).toBe("e-kid");
+    expect(at(3, "e-bad", "e-kid")).toBeNull();
+    const plan = db.prepare(
+      "EXPLAIN QUERY PLAN SELECT m.uuid FROM entry AS m WHERE m.uuid > ? ORDER BY m.uuid LIMIT 1 OFFSET ?",
+    );
+    expect(plan.all("a", 1)).toMatchObject([{ detail: expect.stringContaining("COVERING INDEX") }]);
+  });
+
   it("agree with a sort of everything, for any junction and any bounds", () => {
     const pairs = fc.uniqueArray(fc.tuple(fc.nat(3), fc.nat(3)), { selector: String });
     const names = ["a", "aa", "b", "\uFF5E", "\u{1F600}"];
@@ -201,12 +218,11 @@ describe("pages", () => {
           .sort(compare)
           .slice(0, limit)
           .map((it) => it.join(" "));
-        const page = reader.readPage(db, entryContent, {
-          after: after?.join(" ") ?? null,
-          upTo: upTo?.join(" ") ?? null,
-          limit,
-        });
+        const bounds = { after: after?.join(" ") ?? null, upTo: upTo?.join(" ") ?? null };
+        const page = reader.readPage(db, entryContent, { ...bounds, limit });
         expect(page.rows.map((row) => row.identity)).toEqual(expected);
+        const nth = reader.identityAt(db, entryContent, { ...bounds, nth: limit });
+        expect(nth).toBe(expected.length === limit ? expected[limit - 1] : null);
       }),
       { seed: 20261122, numRuns: 300 },
     );

@@ -97,6 +97,23 @@ export class RecordReader {
     return { rows, next };
   }
 
+  /**
+   * The identity of the `nth` record (from 1) of a stretch; null where it has fewer. Walks over those before it in an index,
+   * where there is one. Unlike `readPage` it tells identities that are not fit for one as they are.
+   */
+  identityAt(
+    db: Sqlite,
+    model: SyncModel,
+    { after, upTo = null, nth }: Omit<PageBounds, "limit"> & { readonly nth: number },
+  ): string | null {
+    const statement = this.#rows(db, this.#plan(model).identityAt(after !== null, upTo !== null));
+    const bounds: Record<string, unknown> = { offset: BigInt(nth - 1) };
+    if (after !== null) bindBound(bounds, "a", model, after);
+    if (upTo !== null) bindBound(bounds, "u", model, upTo);
+    const parts = statement.get(bounds) as StoredValue[] | undefined;
+    return parts === undefined ? null : deriveIdentity(parts.map(String));
+  }
+
   /** How many rows the model has. */
   count(db: Sqlite, model: SyncModel): number {
     const statement = this.#statement(db, `SELECT count(*) FROM ${quoteName(model.table)}`, plain);
@@ -221,6 +238,7 @@ interface ReadPlan {
   readonly fromWanted: string;
   readonly wanted: (identities: readonly string[]) => string;
   readonly page: (after: boolean, upTo: boolean) => string;
+  readonly identityAt: (after: boolean, upTo: boolean) => string;
   /** Where the key columns of a derived identity stand in `model.columns`. */
   readonly keyIndexes: readonly number[] | null;
   readonly keys: (column: string) => KeySql;
@@ -260,14 +278,14 @@ function readPlan(model: SyncModel): ReadPlan {
 
   let order: readonly string[];
   let fromWanted: string;
-  let fromAll: string;
+  let fromKeys: string;
   if (identity.kind === "column") {
     const own = `m.${quoteName(identity.column)}`;
     list.push(own);
     order = [own];
     // CROSS JOIN keeps the order of the loops: never a scan of the table for a handful of records.
     fromWanted = `FROM json_each(?) AS wanted CROSS JOIN ${table} ON ${own} = wanted.value ${others}`;
-    fromAll = `FROM ${table} ${others}`;
+    fromKeys = `FROM ${table}`;
   } else {
     order = keys.map(expression);
     const part = (column: SyncColumn) => `wanted.value ->> ${keys.indexOf(column)}`;
@@ -284,8 +302,15 @@ function readPlan(model: SyncModel): ReadPlan {
       .filter((column) => column !== first)
       .map((column) => `CROSS JOIN ${target(column)} ON ${onTarget(column)}`);
     const start = first && joined(first) ? `${target(first)} CROSS JOIN ${table} ON ${onTarget(first)}` : table;
-    fromAll = `FROM ${start} ${inner.join(" ")} ${others}`;
+    fromKeys = `FROM ${start} ${inner.join(" ")}`;
   }
+  const within = (after: boolean, upTo: boolean): string => {
+    const bounds: string[] = [];
+    if (after) bounds.push(`${order[0]} ${order.length > 1 ? ">=" : ">"} :a0`, beyond(order, ">", ">", "a"));
+    if (upTo) bounds.push(`${order[0]} <= :u0`, beyond(order, "<", "<=", "u"));
+    const where = bounds.length > 0 ? `WHERE ${bounds.join(" AND ")}` : "";
+    return `${where} ORDER BY ${order.join(", ")}`;
+  };
 
   return {
     model,
@@ -295,13 +320,8 @@ function readPlan(model: SyncModel): ReadPlan {
       identity.kind === "column"
         ? JSON.stringify
         : (identities) => JSON.stringify(identities.map((it) => targetsOf(keys, it)).filter((it) => it !== null)),
-    page(after, upTo) {
-      const bounds: string[] = [];
-      if (after) bounds.push(`${order[0]} ${order.length > 1 ? ">=" : ">"} :a0`, beyond(order, ">", ">", "a"));
-      if (upTo) bounds.push(`${order[0]} <= :u0`, beyond(order, "<", "<=", "u"));
-      const where = bounds.length > 0 ? `WHERE ${bounds.join(" AND ")}` : "";
-      return `SELECT ${this.columns} ${fromAll} ${where} ORDER BY ${order.join(", ")} LIMIT :limit`;
-    },
+    page: (after, upTo) => `SELECT ${list.join(", ")} ${fromKeys} ${others} ${within(after, upTo)} LIMIT :limit`,
+    identityAt: (after, upTo) => `SELECT ${order.join(", ")} ${fromKeys} ${within(after, upTo)} LIMIT 1 OFFSET :offset`,
     keyIndexes: identity.kind === "derived" ? keys.map((column) => model.columns.indexOf(column)) : null,
     keys: keySqlOf(model),
   };

@@ -126,7 +126,7 @@ const MIGRATIONS: readonly string[] = [
     id INTEGER PRIMARY KEY CHECK (id = 1),
     mode TEXT NOT NULL,              -- join | full
     noted TEXT, floor INTEGER NOT NULL,
-    cursors TEXT NOT NULL,           -- JSON: model name -> { after, done, complete }
+    cursors TEXT NOT NULL,           -- JSON: model name -> { open: [[after, upTo]…], done }
     total INTEGER NOT NULL DEFAULT 0,
     started INTEGER NOT NULL
   );

@@ -57,11 +57,12 @@ export function loadLoggedRange(
   after: string | null,
   upTo: string | null,
 ): Map<string, LoggedState> {
+  // A blob sorts behind all text: with one bound the index knows where to stop, and with none it goes to the end.
   const rows = prepared(
     db,
     `SELECT record, col, hlc, origin, prior_hlc, prior_origin FROM tidemark_stamp
-     WHERE model = ? AND record > ? AND (? IS NULL OR record <= ?) ORDER BY record`,
-  ).all(model, after ?? "", upTo, upTo) as StampRow[];
+     WHERE model = ? AND record > ? AND record <= ifnull(?, x'') ORDER BY record`,
+  ).all(model, after ?? "", upTo) as StampRow[];
   return groupRows(rows, floorOf(db));
 }
 

@@ -1,0 +1,273 @@
+import { isTidemarkError } from "@tidemark/plugin-api";
+import type { SyncModel } from "../registry/model.js";
+import { addToJournal } from "../storage/journal.js";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Members } from "../storage/members.js";
+import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
+import { prepared } from "../storage/statements.js";
+import { raiseVector } from "../storage/vectors.js";
+import { applyPage, type ReceivedPage } from "./apply-batch.js";
+import { covers } from "./backfill-plan.js";
+import { holds, isWithin, type Stretch, without } from "./backfill-ranges.js";
+import { type BackfillRecord, cursorOf, endBackfill, loadBackfill, saveBackfill } from "./backfill-store.js";
+import { checkWireRecords, recordCountOf } from "./decode-records.js";
+import { replicationErrors } from "./errors.js";
+import type { IncomingRecord } from "./incoming.js";
+import type { LocalLibrary } from "./local-library.js";
+import { beginBackfill, fromWireVector } from "./membership.js";
+import type { MessageOf } from "./messages.js";
+import { loadPeer, updatePeer } from "./peer-store.js";
+import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
+import { PlainLookup } from "./target-lookup.js";
+import type { WireRecords } from "./wire-records.js";
+
+/**
+ * One page of a backfill on its way into the tables. It commits together with the account of what is still open, so that
+ * a stop resumes there, with another peer if the first is gone. The vector moves with the page that closes the last range,
+ * to the minimum of what all servers noted before their first page.
+ */
+export interface ServedPage {
+  /** Origin id of the server. */
+  readonly peer: string;
+  readonly model: string;
+  /** What the page covers. */
+  readonly stretch: Stretch;
+  readonly records: WireRecords;
+  /** Of records. */
+  readonly count: number;
+  readonly floor: number;
+}
+
+/** Checks what a peer says to be the records of `asked`, or of its beginning, before anything else is done with it. */
+export function checkServedPage(
+  peer: string,
+  model: string,
+  asked: Stretch,
+  rows: MessageOf<"backfill-rows">,
+): ServedPage {
+  const [after, upTo] = asked;
+  const records = checkWireRecords(rows.records);
+  if (rows.upTo === null ? upTo !== null : !holds(asked, rows.upTo)) {
+    throw replicationErrors.malformed({
+      reason: "a page of a backfill does not go forward, or not only to where it was to",
+    });
+  }
+  const stretch: Stretch = [after, rows.upTo];
+  for (const group of records.groups) {
+    if (group.m !== model) throw replicationErrors.malformed({ reason: "a page of a backfill holds another model" });
+    for (const [identity] of group.r) {
+      if (!holds(stretch, identity)) {
+        throw replicationErrors.malformed({ reason: "a page of a backfill holds a record from outside of its range" });
+      }
+    }
+  }
+  return { peer, model, stretch, records, count: recordCountOf(records), floor: rows.floor };
+}
+
+/**
+ * Applies a page whose range is open. Resolves with the account as it is then, and whether nothing is open any more. Throws
+ * `TIDEMARK_BACKFILL_OUTDATED`, having made the backfill start over, when the server has forgotten more than was noted.
+ */
+export async function applyServedPage(
+  library: LocalLibrary,
+  page: ServedPage,
+  {
+    order,
+    servers,
+    inspect,
+  }: {
+    /** All models of this backfill. */
+    readonly order: readonly string[];
+    /** Origin ids of all that have served so far. */
+    readonly servers: ReadonlySet<string>;
+    readonly inspect: ReceivedPage["inspect"];
+  },
+): Promise<{ readonly record: BackfillRecord; readonly last: boolean }> {
+  const { model: name, stretch } = page;
+  const { registry, connection, clock } = library.deps;
+  const model = registry.byName.get(name);
+  const served = new Set(page.records.groups.flatMap((group) => group.r.map(([identity]) => identity)));
+  // Only pages close ranges, one page at a time: what is open now is open in the transaction too.
+  const last = isComplete(order, advanced(loadBackfill(connection), page));
+  let record: BackfillRecord | null = null;
+  try {
+    await applyPage(library, {
+      peer: page.peer,
+      phase: "backfill",
+      page: page.records,
+      vectorMoves: last,
+      ...(inspect !== undefined && { inspect }),
+      finish: (tx) => {
+        record = advanced(loadBackfill(tx.db), page);
+        if (!covers(library, record, tx.self!)) throw replicationErrors.backfillOutdated();
+        if (model !== undefined) settleRange(library, tx, model, record, stretch, served);
+        saveBackfill(tx.db, record);
+        if (last) completeBackfill(library, tx, servers, record);
+      },
+    });
+  } catch (error) {
+    if (isTidemarkError(error, "TIDEMARK_BACKFILL_OUTDATED")) {
+      await library.write("start the backfill over", ({ db }) =>
+        beginBackfill(db, loadBackfill(db)!.mode, clock.now()),
+      );
+    }
+    throw error;
+  }
+  return { record: record!, last };
+}
+
+/** Whether nothing is open any more. */
+export function isComplete(order: readonly string[], record: BackfillRecord): boolean {
+  return order.every((name) => cursorOf(record, name).open.length === 0);
+}
+
+function advanced(record: BackfillRecord | null, { model, stretch, count, floor }: ServedPage): BackfillRecord {
+  if (record === null) throw new Error("no backfill is under way");
+  const { open, done } = cursorOf(record, model);
+  if (!isWithin(open, stretch)) throw new Error("the range of a page is not open");
+  return {
+    ...record,
+    floor: Math.max(record.floor, floor),
+    cursors: {
+      ...record.cursors,
+      [model]: { open: without(open, stretch), done: done + count },
+    },
+  };
+}
+
+/** Values from before the join that give way to those of the library. */
+export function journalOverwritten(
+  library: LocalLibrary,
+  tx: LogTransaction,
+  records: readonly IncomingRecord[],
+): void {
+  const { reader, clock } = library.deps;
+  // A page of a backfill holds one model.
+  const model = records[0]?.model;
+  if (model === undefined) return;
+  const rows = reader.readByIdentity(
+    tx.db,
+    model,
+    records.map(({ record }) => record),
+  );
+  const logged = loadLogged(tx.db, model.number, [...rows.keys()]);
+  for (const { record, values } of records) {
+    const row = rows.get(record);
+    if (row === undefined || logged.has(record)) continue;
+    const lost = model.columns.flatMap((column, index) =>
+      values[index] === undefined || JSON.stringify(values[index]) === JSON.stringify(row[index])
+        ? []
+        : [[column.name, row[index]!] as const],
+    );
+    if (lost.length === 0) continue;
+    addToJournal(tx.db, {
+      at: clock.now(),
+      kind: "overwritten-at-join",
+      model: model.name,
+      record,
+      reason: "the library had other values for this record when the device joined",
+      values: Object.fromEntries(lost),
+    });
+  }
+}
+
+/**
+ * What this device has in the range and the library lacks. A device that joins (or starts anew) issues it as its own; one
+ * that is a member removes what the library must have deleted: what has no stamp, or whose birth the server knew.
+ */
+function settleRange(
+  library: LocalLibrary,
+  tx: LogTransaction,
+  model: SyncModel,
+  record: BackfillRecord,
+  [after, upTo]: Stretch,
+  served: ReadonlySet<string>,
+): void {
+  const { reader, applier, members, clock } = library.deps;
+  const left: string[] = [];
+  for (let from = after; ; ) {
+    const page = reader.readPage(tx.db, model, { after: from, upTo, limit: 2_000 });
+    for (const { identity } of page.rows) if (!served.has(identity)) left.push(identity);
+    if (page.next === null) break;
+    from = page.next;
+  }
+  if (left.length === 0) return;
+  const logged = loadLogged(tx.db, model.number, left);
+  const noted = fromWireVector(record.noted ?? {}, members);
+  const removed: string[] = [];
+  for (const identity of left) {
+    const stamps = logged.get(identity);
+    const state = stateOf(stamps, true);
+    const birth = stamps?.birth ?? null;
+    if (birth !== null && birth.hlc > (noted.get(birth.origin) ?? 0)) continue; // Younger than what was noted.
+    if (record.mode === "full") {
+      removed.push(identity);
+      continue;
+    }
+    if (birth !== null) continue;
+    const issued = issueAsOwn(tx, model, state, members);
+    saveState({ tx, model: model.number, record: identity, logged: stamps, state: issued });
+  }
+  if (removed.length === 0) return;
+  const values = reader.readByIdentity(tx.db, model, removed);
+  for (const identity of removed) {
+    const row = values.get(identity);
+    if (logged.has(identity) && row !== undefined) {
+      addToJournal(tx.db, {
+        at: clock.now(),
+        kind: "removed-by-backfill",
+        model: model.name,
+        record: identity,
+        reason: "the library has deleted the record; it had changes that were not sent",
+        values: Object.fromEntries(model.columns.map((column, index) => [column.name, row[index]!])),
+      });
+    }
+    prepared(tx.db, "DELETE FROM tidemark_stamp WHERE model = ? AND record = ?").run(model.number, identity);
+  }
+  applier.reconsider({
+    tx,
+    records: removed.map((identity) => ({ model, record: identity, state: UNKNOWN })),
+    lookup: new PlainLookup(reader),
+  });
+}
+
+/**
+ * The state of a record that only this device has, from before it joined. All such records are born at one time, the first
+ * after the join, and their references are younger: so they hold in whatever order the records are issued.
+ */
+function issueAsOwn(tx: LogTransaction, model: SyncModel, state: RecordState, members: Members): RecordState {
+  const self = members.byNumber(tx.self!);
+  const birth: Stamp = { hlc: self.joinHlc! + 1, origin: self.num };
+  const references = new Set(model.references.map((column) => stampGroup(model, column.number)));
+  const born: RecordState = { births: [birth], death: UNSTAMPED, columns: state.columns };
+  return model.references.length === 0 ? born : editedLocally(born, references, tx.tick());
+}
+
+/** The end: the noted minimum becomes the vector, and this device may serve. */
+export function completeBackfill(
+  library: LocalLibrary,
+  tx: LogTransaction,
+  servers: ReadonlySet<string>,
+  record: BackfillRecord,
+): void {
+  const { members, rebuildTree, registry } = library.deps;
+  const vector = fromWireVector(record.noted ?? {}, members);
+  tx.receive(vector.get(tx.self!) ?? 0);
+  vector.delete(tx.self!);
+  raiseVector(tx.db, tx.self!, vector);
+  tx.raiseFloor(record.floor);
+  for (const model of registry.models) if (model.tree !== null) rebuildTree(tx.db, model, "all");
+  endBackfill(tx.db);
+  for (const origin of servers) {
+    const server = members.byOrigin(origin)!;
+    const { state } = loadPeer(tx.db, server.num);
+    updatePeer(tx.db, server.num, {
+      // One whose changes are being pulled all the while is where it was.
+      state: state === "ready" ? "ready" : "catching-up",
+      fullBackfill: false,
+      failures: 0,
+      notBefore: 0,
+    });
+  }
+}
