@@ -12,5 +12,13 @@ export type { PluginReport } from "./kernel/plugin-host.js";
 export type { TidemarkReport } from "./kernel/report.js";
 export type { PluginSetting, TidemarkSettings } from "./kernel/settings.js";
 export type { Tidemark } from "./kernel/tidemark.js";
+export type {
+  DifferingRange,
+  ModelVerification,
+  RecordDifference,
+  Repair,
+  Verification,
+  VerifyOptions,
+} from "./kernel/verification.js";
 export { Synced } from "./registry/synced.js";
 export { tidemarkDataSourceOptions } from "./storage/data-source-options.js";

@@ -152,6 +152,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     report,
     renderReport: () => renderReport(report()),
     digest: async (model) => started("make a digest").digest(model),
+    verify: async (peer, options) => started("compare with a peer").verify(peer, options),
     status: async () => ({ ...(await started("say its status").status()), state: lifecycle.state }),
     journal: async (query) => started("read the journal").journal(query),
     resetSyncState: async () => started("reset the sync state").resetSyncState(),

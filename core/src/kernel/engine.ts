@@ -22,6 +22,7 @@ import type { DataSource } from "typeorm";
 import type { EventBus } from "./event-bus.js";
 import type { HookRunner } from "./hook-runner.js";
 import type { ResolvedSettings } from "./resolved-settings.js";
+import type { Verification, VerifyOptions } from "./verification.js";
 
 /** Storage and replication. The kernel calls one method of the life cycle at a time, and none after `stop`. */
 export interface Engine {
@@ -35,6 +36,7 @@ export interface Engine {
   /** Gives back everything; also called after a `start` that failed or was never called. */
   stop(): Promise<void>;
   digest(model: string): Promise<ModelDigest>;
+  verify(peer: string, options?: VerifyOptions): Promise<Verification>;
   /** All but the kernel's own state. */
   status(): Promise<Omit<SyncStatus, "state">>;
   /** Newest first. */

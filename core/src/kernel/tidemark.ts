@@ -3,6 +3,7 @@
 import type { Events, KernelState, Services } from "@tidemark/plugin-api";
 import type { JournalEntry, JournalQuery, ModelDigest, SyncStatus } from "./engine.js";
 import type { TidemarkReport } from "./report.js";
+import type { Verification, VerifyOptions } from "./verification.js";
 
 /**
  * One library on one device. Made by `createTidemark`; lives once: after `stop`, or after a `start` that failed, make a
@@ -60,6 +61,23 @@ export interface Tidemark {
    * model. Rejects with `TIDEMARK_KERNEL_STATE` when the kernel does not run.
    */
   digest(model: string): Promise<ModelDigest>;
+
+  /**
+   * Compares the records of this device with those of a connected peer, named by its origin id or its device id, and says
+   * which ranges and which records differ. Both go on with their work: a part of the library is compared at a moment when
+   * neither side has anything that the other lacks, and if that moment does not come within about seven seconds, the
+   * answer is `not-comparable`. Digests travel, not records. With `repair` it fetches what differs.
+   *
+   * It is what mends trust after a `captureGap`, and what proves that two devices are in step.
+   *
+   * Rejects as {@link digest} does; with `TIDEMARK_PEER_UNKNOWN`, `TIDEMARK_PEER_NOT_CONNECTED`, `TIDEMARK_PEER_NOT_READY`
+   * or `TIDEMARK_DEVICE_NOT_READY` when there is nobody to compare with; with `TIDEMARK_UNKNOWN_MODEL`; and with
+   * `TIDEMARK_SESSION_LOST` or `TIDEMARK_PEER_TIMED_OUT` when the peer goes meanwhile. What had been repaired stays.
+   *
+   * @example
+   * const { outcome, models, advice } = await tidemark.verify("desktop");
+   */
+  verify(peer: string, options?: VerifyOptions): Promise<Verification>;
 
   /** Where synchronization stands: peers, backfill, parked records, sizes. Rejects as {@link digest} does. */
   status(): Promise<SyncStatus>;

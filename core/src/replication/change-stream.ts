@@ -53,6 +53,11 @@ export class ChangeStream {
     this.#limit = options.library.deps.settings.replication.pageRecords;
   }
 
+  /** The receiver has applied the log up to here; null while something is on its way. */
+  get appliedUpTo(): number | null {
+    return this.#closed || this.#inFlight.size > 0 ? null : this.#position;
+  }
+
   /** Something may have been added to the log, or room in the window. */
   wake(): void {
     if (this.#closed) return;

@@ -129,6 +129,30 @@ export const replicationErrors = {
       why: "it is not a member, or has not received the whole library itself",
       advice: "Nothing needs to be done: it says when it is ready",
     }),
+  deviceNotReady: () =>
+    new TidemarkError({
+      code: "TIDEMARK_DEVICE_NOT_READY",
+      what: "This device can't be compared with a peer yet",
+      why: "it is not a member of the library, or has not received all of it",
+      advice: "Wait until `status()` names an origin and no backfill",
+    }),
+  unknownPeer: ({ peer, known }: { readonly peer: string; readonly known: readonly string[] }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_UNKNOWN",
+      what: `There is no peer "${peer}"`,
+      why: "no other member of the library has this origin or device id",
+      advice: known.length === 0 ? "Nobody else is known here yet" : `Use one of: ${known.join(", ")}`,
+      details: { peer, known },
+    }),
+  notConnected: ({ peer }: { readonly peer: string }) =>
+    new TidemarkError({
+      code: "TIDEMARK_PEER_NOT_CONNECTED",
+      what: `The peer "${peer}" can't be asked`,
+      why: "there is no session with it at present",
+      advice:
+        "Wait until `status()` says that it is connected; its last `peerRefused` or `catchUpFailed` says why it is not",
+      details: { peer },
+    }),
   refused: ({ code, reason }: { readonly code: string; readonly reason: string }) =>
     new TidemarkError({
       code,

@@ -1,3 +1,4 @@
+import type { ParkedKind } from "@tidemark/plugin-api";
 import { z } from "zod";
 import { isIdentity } from "../registry/identity-form.js";
 import { replicationErrors } from "./errors.js";
@@ -14,6 +15,10 @@ export const PROTOCOL_VERSION = 1;
 
 /** Bounds of ranges in one answer. */
 export const MAX_BOUNDS = 1_000;
+
+/** Of a comparison: the largest range that is digested or listed as one, and how many of them one answer holds. */
+export const MAX_RANGE_RECORDS = 1_000;
+export const MAX_RANGES = 64;
 
 const id = z.string().min(1).max(512);
 /** What names an origin or a device: it ends up in keys and in log lines. */
@@ -33,6 +38,12 @@ const member = z.strictObject({
   joinHlc: hlc,
   sponsor: id.nullable(),
 });
+
+/** Why a comparison must wait: see `calm.ts`. */
+export const UNREST = ["unfolded", "unsent", "unsettled"] as const;
+const unrest = z.enum(UNREST).nullable();
+
+const parkedKind = z.enum(["hidden", "quarantined", "deferred", "dead", "foreign"] satisfies ParkedKind[]);
 
 /** Checked in depth by `checkWireRecords`. */
 const records = z.strictObject({ origins: z.array(z.unknown()), groups: z.array(z.unknown()) });
@@ -121,6 +132,35 @@ const messages = z.discriminatedUnion("t", [
     absent: z.array(id).max(10_000),
     /** Stamps up to here are forgotten by whom the records come from. */
     floor: hlc,
+  }),
+  /** Compare: digests of up to `ranges` ranges of so many records each, from behind an identity. */
+  z.strictObject({
+    t: z.literal("digests"),
+    request: count,
+    model: id,
+    after: id.nullable(),
+    records: z.int().min(1).max(MAX_RANGE_RECORDS),
+    ranges: z.int().min(1).max(MAX_RANGES),
+  }),
+  z.strictObject({
+    t: z.literal("digested"),
+    request: count,
+    unrest,
+    /** The names that are digested; null where the model is not known. */
+    columns: z.array(z.string().max(512)).max(10_000).nullable(),
+    ranges: z.array(z.strictObject({ upTo: id.nullable(), rows: count, digest: id.max(64) })).max(MAX_RANGES),
+  }),
+  /** Compare: the single records of a range. */
+  z.strictObject({ t: z.literal("list"), request: count, model: id, after: id.nullable(), upTo: id.nullable() }),
+  z.strictObject({
+    t: z.literal("listed"),
+    request: count,
+    unrest,
+    records: z.array(z.tuple([id, id.max(64)])).max(MAX_RANGE_RECORDS),
+    /** Records of the range that are not in their table there, and why. */
+    parked: z.array(z.tuple([id, parkedKind])).max(MAX_RANGE_RECORDS),
+    /** The list ends here, at the end of what was asked for or before. */
+    upTo: id.nullable(),
   }),
   /** A request can't be answered now. */
   z.strictObject({ t: z.literal("refused"), request: count.nullable(), code: z.string().max(128), reason: text }),

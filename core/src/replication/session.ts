@@ -14,6 +14,8 @@ import type { BackfillSource } from "./backfill-source.js";
 import { CatchUp } from "./catch-up.js";
 import { isUnsettled, ownVector } from "./change-page.js";
 import { ChangeStream, PAGE_BYTES } from "./change-stream.js";
+import type { ComparedPeer } from "./comparison.js";
+import { answerComparison } from "./comparison-serving.js";
 import { recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import { framesOf, MAX_INTRODUCTION_BYTES, MAX_MESSAGE_BYTES, MessageAssembler } from "./frames.js";
@@ -229,11 +231,35 @@ export class Session {
   /** Fetches records that refused local changes have damaged. */
   async restore(): Promise<void> {
     if (this.#closed || this.#member() === null || !this.peerReady) return;
-    await restoreRecords(this.#library, this.peer!, (model, records) => {
+    await restoreRecords(this.#library, this.peer!, (model, records) => this.#fetch(model, records));
+  }
+
+  /** The peer as the other side of a comparison. */
+  comparedPeer(): ComparedPeer {
+    const next = () => {
       this.#nextRequest += 1;
-      const request = this.#nextRequest;
-      return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }, "fetched");
-    });
+      return this.#nextRequest;
+    };
+    return {
+      peer: this.peer!,
+      appliedUpTo: () => this.#stream?.appliedUpTo ?? null,
+      nudge: () => this.wake(),
+      digests: (question) => {
+        const request = next();
+        return this.#ask(`request ${request}`, { t: "digests", request, ...question }, "digested");
+      },
+      list: (question) => {
+        const request = next();
+        return this.#ask(`request ${request}`, { t: "list", request, ...question }, "listed");
+      },
+      fetch: (model, records) => this.#fetch(model, records),
+    };
+  }
+
+  #fetch(model: string, records: readonly string[]): Promise<MessageOf<"fetched">> {
+    this.#nextRequest += 1;
+    const request = this.#nextRequest;
+    return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }, "fetched");
   }
 
   async join(): Promise<MessageOf<"joined">> {
@@ -377,6 +403,10 @@ export class Session {
       case "fetch":
         this.#serve(() => this.#sendRecords(message));
         return;
+      case "digests":
+      case "list":
+        this.#serve(() => this.#sendComparison(message));
+        return;
       case "joined":
         this.#answer("join", message, bytes);
         return;
@@ -386,6 +416,8 @@ export class Session {
       case "backfill-rows":
       case "backfill-bounds":
       case "fetched":
+      case "digested":
+      case "listed":
         this.#answer(`request ${message.request}`, message, bytes);
         return;
       case "refused":
@@ -554,6 +586,23 @@ export class Session {
     });
   }
 
+  async #sendComparison(message: MessageOf<"digests"> | MessageOf<"list">): Promise<void> {
+    const { connection, fence } = this.#library.deps;
+    if (readState(connection).ready === 0 || this.#member() === null) {
+      this.#refuse(message.request);
+      return;
+    }
+    // What is on its way keeps the peer from comparing; it may as well go.
+    this.#stream?.wake();
+    const answer = await answerComparison(
+      this.#library,
+      (sequence) => (this.#stream?.appliedUpTo ?? -1) >= sequence,
+      message,
+    );
+    await fence.cover();
+    if (!this.#closed) this.#send(answer);
+  }
+
   /** There is nothing to serve with at present; the peer is told when there is. */
   #refuse(request: number | null): void {
     const { code, why } = replicationErrors.notReady();
@@ -646,7 +695,13 @@ export class Session {
       );
       // Only what has this type resolves it.
       this.#requests.set(name, { answer, resolve: resolve as PendingRequest["resolve"], reject, timer });
-      this.#send(message);
+      try {
+        this.#send(message);
+      } catch (error) {
+        // The connection has gone, and the news of it is still on its way.
+        this.#settle(name);
+        reject(replicationErrors.sessionLost({ reason: error instanceof Error ? error.message : String(error) }));
+      }
     });
   }
 

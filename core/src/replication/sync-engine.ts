@@ -1,4 +1,10 @@
-import { backfillScheduler, type ParkedKind, type PoolPressure, type Transport } from "@tidemark/plugin-api";
+import {
+  backfillScheduler,
+  isTidemarkError,
+  type ParkedKind,
+  type PoolPressure,
+  type Transport,
+} from "@tidemark/plugin-api";
 import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
 import type {
   Engine,
@@ -10,6 +16,7 @@ import type {
   PeerStatus,
   SyncStatus,
 } from "../kernel/engine.js";
+import type { Verification, VerifyOptions } from "../kernel/verification.js";
 import { EntityDeclarations } from "../registry/declarations.js";
 import type { SyncRegistry } from "../registry/model.js";
 import { resolveRegistry } from "../registry/resolve.js";
@@ -46,6 +53,14 @@ import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
 import { GIVEN_UP } from "./peer-store.js";
 import { Replicator } from "./replicator.js";
+import { verifyWith } from "./verify.js";
+
+/** Errors of a request after which the session is of no use. */
+const BROKEN: ReadonlySet<string> = new Set([
+  "TIDEMARK_WIRE_MALFORMED",
+  "TIDEMARK_WIRE_BAD_VALUE",
+  "TIDEMARK_PEER_TIMED_OUT",
+]);
 
 /**
  * Storage and replication, put together: opens the database, installs capture, and keeps the transports fed. One engine
@@ -216,6 +231,30 @@ export class SyncEngine implements Engine {
     );
   }
 
+  async verify(peer: string, options: VerifyOptions = {}): Promise<Verification> {
+    const { connection, members, library, replicator } = this.#opened();
+    const state = readState(connection);
+    const others = members.counted().filter((member) => member.num !== state.self);
+    const named = others.filter(({ origin, deviceId }) => origin === peer || deviceId === peer);
+    if (named.length === 0) {
+      throw replicationErrors.unknownPeer({ peer, known: others.map(({ deviceId }) => deviceId) });
+    }
+    if (state.self === null || state.ready === 0) throw replicationErrors.deviceNotReady();
+    // A device that has come back is known by several origins.
+    const session = replicator.sessions.find(
+      (open) => !open.closed && named.some(({ origin }) => origin === open.peer),
+    );
+    if (session === undefined) throw replicationErrors.notConnected({ peer });
+    if (!session.peerReady) throw replicationErrors.notReady();
+    try {
+      return await verifyWith(library, session.comparedPeer(), members.byOrigin(session.peer!)!, options);
+    } catch (error) {
+      // What answers wrongly, or not at all, is no peer to go on with.
+      if (isTidemarkError(error) && BROKEN.has(error.code)) session.fail(error);
+      throw error;
+    }
+  }
+
   async status(): Promise<Omit<SyncStatus, "state">> {
     const { connection, members, library, replicator, pool } = this.#opened();
     const state = readState(connection);
@@ -312,7 +351,12 @@ export class SyncEngine implements Engine {
   #reportGap(registry: SyncRegistry, { model, table, reason }: { model: number; table: string; reason: string }): void {
     const name = registry.byNumber.get(model)?.name ?? table;
     this.#deps.events.emit("captureGap", { model: name, table, reason });
-    this.#deps.logger.error("Writes to a synced table may have gone unseen", { model: name, table, reason });
+    this.#deps.logger.error("Writes to a synced table may have gone unseen", {
+      model: name,
+      table,
+      reason,
+      advice: "The triggers are put back at the next start; then compare with a peer: verify() names what differs",
+    });
   }
 
   /** Somebody has committed: fold it, and let the peers know. */

@@ -1,8 +1,8 @@
-import { createHash } from "node:crypto";
+import { createHash, type Hash } from "node:crypto";
 import type { Clock, WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
-import type { RecordReader } from "./record-reader.js";
+import type { RecordReader, RecordRow } from "./record-reader.js";
 
 /**
  * A digest of a model's visible records: equal on two devices exactly if the records are. It is taken over wire form, so
@@ -35,6 +35,8 @@ export interface DigestOptions {
 
 const PAGE = 500;
 const SLICE_MS = 8;
+/** Hexadecimal digits of a single record's digest: 128 bits. */
+const RECORD_DIGITS = 32;
 
 /** The digest of all visible records of a model. */
 export function digestModel(options: DigestOptions): Promise<ModelDigest> {
@@ -51,34 +53,149 @@ export async function digestRange({
   after,
   upTo,
 }: DigestOptions & { readonly after: string | null; readonly upTo: string | null }): Promise<ModelDigest> {
-  const names = model.columns.map((column) => column.name).sort();
-  const positions = names.map((name) => model.columns.findIndex((column) => column.name === name));
-  const hash = createHash("sha256").update(JSON.stringify([model.name, ...names]));
-  let rows = 0;
+  const hash = new ModelHash(model);
   const own = !db.inTransaction;
-  let sliceStart = clock.monotonicMs();
+  const slices = new Slices(clock, shouldYield);
   if (own) db.exec("BEGIN");
   try {
     let from = after;
     for (;;) {
       const page = reader.readPage(db, model, { after: from, upTo, limit: PAGE });
-      if (page.rows.length > 0) {
-        const records = page.rows.map(({ identity, values }) => inOrder(identity, values, positions));
-        // Without the outer brackets, so that it makes no difference where a page ends.
-        hash.update(`,${JSON.stringify(records).slice(1, -1)}`);
-        rows += records.length;
-      }
+      hash.add(page.rows);
       if (page.next === null) break;
       from = page.next;
-      if (shouldYield ? shouldYield() : clock.monotonicMs() - sliceStart >= SLICE_MS) {
-        await new Promise<void>((resolve) => clock.setImmediate(resolve));
-        sliceStart = clock.monotonicMs();
-      }
+      await slices.pause();
     }
   } finally {
     if (own && db.inTransaction) db.exec("COMMIT");
   }
-  return { model: model.name, rows, digest: hash.digest("hex") };
+  return { model: model.name, ...hash.finish() };
+}
+
+/** The digest of one of the ranges that follow each other; null: it goes to the end of the model. */
+export interface RangeDigest {
+  readonly upTo: string | null;
+  readonly rows: number;
+  /** As of {@link digestRange}. */
+  readonly digest: string;
+}
+
+/**
+ * Digests of up to `ranges` ranges of `records` records each, from behind `after`; the last may have fewer. The caller
+ * holds the snapshot.
+ */
+export async function digestRanges({
+  db,
+  model,
+  reader,
+  clock,
+  shouldYield,
+  after,
+  records,
+  ranges,
+}: DigestOptions & {
+  readonly after: string | null;
+  readonly records: number;
+  readonly ranges: number;
+}): Promise<readonly RangeDigest[]> {
+  const slices = new Slices(clock, shouldYield);
+  const found: RangeDigest[] = [];
+  for (let from = after; ; ) {
+    const page = reader.readPage(db, model, { after: from, limit: records });
+    const hash = new ModelHash(model);
+    hash.add(page.rows);
+    found.push({ upTo: page.next, ...hash.finish() });
+    if (page.next === null || found.length === ranges) return found;
+    from = page.next;
+    await slices.pause();
+  }
+}
+
+/** A record, and what its values are in short: equal on two devices exactly if the record is, in practice. */
+export type RecordDigest = readonly [identity: string, digest: string];
+
+/** Calls `take` with the records of a range, one after the other, until it answers false. The caller holds the snapshot. */
+export async function digestRecords({
+  db,
+  model,
+  reader,
+  clock,
+  shouldYield,
+  after,
+  upTo,
+  take,
+}: DigestOptions & {
+  readonly after: string | null;
+  readonly upTo: string | null;
+  readonly take: (record: RecordDigest) => boolean;
+}): Promise<void> {
+  const { positions } = namesOf(model);
+  const slices = new Slices(clock, shouldYield);
+  for (let from = after; ; ) {
+    const page = reader.readPage(db, model, { after: from, upTo, limit: PAGE });
+    for (const { identity, values } of page.rows) {
+      const text = JSON.stringify(inOrder(identity, values, positions));
+      if (!take([identity, createHash("sha256").update(text).digest("hex").slice(0, RECORD_DIGITS)])) return;
+    }
+    if (page.next === null) return;
+    from = page.next;
+    await slices.pause();
+  }
+}
+
+/** The names of a model's columns in the order in which they are digested. */
+export function digestedColumns(model: SyncModel): readonly string[] {
+  return namesOf(model).names;
+}
+
+function namesOf(model: SyncModel): { readonly names: readonly string[]; readonly positions: readonly number[] } {
+  const names = model.columns.map((column) => column.name).sort();
+  return { names, positions: names.map((name) => model.columns.findIndex((column) => column.name === name)) };
+}
+
+/** The digest of records of one model that are given in their order, in any number of portions. */
+class ModelHash {
+  readonly #positions: readonly number[];
+  readonly #hash: Hash;
+  #rows = 0;
+
+  constructor(model: SyncModel) {
+    const { names, positions } = namesOf(model);
+    this.#positions = positions;
+    this.#hash = createHash("sha256").update(JSON.stringify([model.name, ...names]));
+  }
+
+  add(rows: readonly RecordRow[]): void {
+    if (rows.length === 0) return;
+    const records = rows.map(({ identity, values }) => inOrder(identity, values, this.#positions));
+    // Without the outer brackets, so that it makes no difference where a page ends.
+    this.#hash.update(`,${JSON.stringify(records).slice(1, -1)}`);
+    this.#rows += rows.length;
+  }
+
+  finish(): { readonly rows: number; readonly digest: string } {
+    return { rows: this.#rows, digest: this.#hash.digest("hex") };
+  }
+}
+
+/** Lets the event loop have its turn after each slice. */
+class Slices {
+  readonly #clock: Clock;
+  readonly #shouldYield: (() => boolean) | undefined;
+  #startMs: number;
+
+  constructor(clock: Clock, shouldYield: (() => boolean) | undefined) {
+    this.#clock = clock;
+    this.#shouldYield = shouldYield;
+    this.#startMs = clock.monotonicMs();
+  }
+
+  async pause(): Promise<void> {
+    const due = this.#shouldYield ? this.#shouldYield() : this.#clock.monotonicMs() - this.#startMs >= SLICE_MS;
+    if (!due) return;
+    await new Promise<void>((resolve) => this.#clock.setImmediate(resolve));
+    this.#startMs = this.#clock.monotonicMs();
+  }
 }
 
 function inOrder(identity: string, values: readonly WireValue[], positions: readonly number[]): WireValue[] {

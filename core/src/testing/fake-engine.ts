@@ -3,6 +3,7 @@
 
 import type { PruneResult, StablePoint } from "@tidemark/plugin-api";
 import type { Engine, EngineDeps, EngineFactory, JournalEntry, ModelDigest } from "../kernel/engine.js";
+import type { Verification } from "../kernel/verification.js";
 
 type Step = "start" | "pause" | "resume" | "stop" | "resetSyncState" | "uninstall";
 
@@ -60,6 +61,18 @@ export class FakeEngine implements Engine {
 
   async digest(model: string): Promise<ModelDigest> {
     return { model, rows: 0, digest: "" };
+  }
+
+  async verify(peer: string): Promise<Verification> {
+    return {
+      peer,
+      deviceId: peer,
+      outcome: "equal",
+      models: [],
+      repair: null,
+      durationMs: 0,
+      advice: "Nothing needs to be done.",
+    };
   }
 
   async status(): ReturnType<Engine["status"]> {
