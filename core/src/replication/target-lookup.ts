@@ -108,6 +108,8 @@ export class ResolvedLookup implements TargetLookup {
   }
 
   changed(model: SyncModel, identity: string, key: LocalKey | null): void {
+    // Nothing can refer to the rows of a junction, and they have no key that could be asked for again.
+    if (model.localKey === null) return;
     let keys = this.#resolved.get(model);
     if (keys === undefined) {
       keys = new Map();
