@@ -1,7 +1,8 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { Child } from "./processes/child.js";
+import { Child, type ProcessScript } from "./processes/child.js";
 import type { DeviceCommands } from "./processes/device-commands.js";
+import type { MessageCommands } from "./processes/message-commands.js";
 import type { RowsCommands } from "./processes/rows-commands.js";
 import type { CommandTable } from "./processes/serve.js";
 
@@ -66,13 +67,17 @@ export class Bench {
     return this.#child("rows-process", name);
   }
 
+  messages(name: string): Child<MessageCommands> {
+    return this.#child("message-process", name);
+  }
+
   /** Ends whatever still runs, when a case has failed or the benchmark is interrupted. */
   async endAll(): Promise<void> {
     await Promise.all([...this.#children].map((child) => child.kill()));
     this.#children.clear();
   }
 
-  #child<T extends CommandTable<T>>(script: "device-process" | "rows-process", name: string): Child<T> {
+  #child<T extends CommandTable<T>>(script: ProcessScript, name: string): Child<T> {
     this.#names += 1;
     const child = new Child<T>({
       script,

@@ -22,3 +22,8 @@ export function pause(delayMs: number): Promise<void> {
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => void systemClock.setImmediate(resolve));
 }
+
+/** Monotonic milliseconds that mean the same in all processes of this machine. */
+export function machineMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}

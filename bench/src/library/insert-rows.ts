@@ -2,7 +2,7 @@ import type Database from "better-sqlite3";
 import { type Dataset, TABLES, type TableName } from "./dataset.js";
 
 /** As many rows as the field notes' figures were measured with. */
-const ROWS_PER_TRANSACTION = 1_000;
+export const ROWS_PER_TRANSACTION = 1_000;
 
 /**
  * What one would write by hand: a prepared insert per table, in transactions of a thousand rows, all keys known. The

@@ -5,12 +5,14 @@ import type { CommandTable, Reply } from "./serve.js";
 /** The benchmark's end of the talk with one of its processes. */
 export interface ChildOptions {
   /** The main file, beside this one, without its ending. */
-  readonly script: "device-process" | "rows-process";
+  readonly script: ProcessScript;
   /** For error messages and for the name of its profile. */
   readonly name: string;
   /** Where a CPU profile of the process is to be written when it ends. */
   readonly profileDirectory: string | null;
 }
+
+export type ProcessScript = "device-process" | "rows-process" | "message-process";
 
 const LAST_WORDS_CHARACTERS = 4_000;
 

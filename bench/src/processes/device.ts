@@ -5,29 +5,48 @@ import { logMaintenance } from "@tidemark/plugin-api";
 import { referenceResolver } from "@tidemark/plugin-fk-batching";
 import { websocketAddress } from "@tidemark/plugin-websocket";
 import { DataSource } from "typeorm";
+import { markArrival } from "../experiments/marker.js";
 import { benchEntities, benchModels } from "../library/models.js";
-import { pause, systemClock } from "../system-clock.js";
+import { machineMs, pause, systemClock } from "../system-clock.js";
 import { allPlugins } from "./all-plugins.js";
 import { cpuMsSince } from "./cpu-time.js";
-import type { DeviceFigures, LibraryDigest, StartInput } from "./device-commands.js";
+import type {
+  DeviceFigures,
+  LibraryDigest,
+  PruneFigures,
+  PruneInput,
+  StartInput,
+  StartOutput,
+} from "./device-commands.js";
+import { ChangeWatch } from "./even-changes.js";
 import { countSentBytes } from "./sent-bytes.js";
 import { stderrLogger } from "./stderr-logger.js";
 
 /** One device of the library that is measured: an application's data source, Tidemark beside it, and its figures. */
 const NANOSECONDS = 1e6;
+const RESOLUTION_MS = 1;
+/** What a heartbeat takes on the device that tells it and on those that hear of it. */
+const HEARTBEATS = /^(fence$|end of round)/;
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
 const SETTLE_POLL_MS = 50;
 
 export class Device {
   readonly #sentBytes = countSentBytes();
-  readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: 1 });
+  readonly #loopDelay: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
+  readonly #afterBatches = new Set<() => void>();
   #dataSource: DataSource | null = null;
   #tidemark: Tidemark | null = null;
   #startedMs = 0;
+  #readyAfterMs: number | null = null;
+  #onReady: (() => void) | null = null;
+  #watch: ChangeWatch | null = null;
+  #slicesMs: number[] = [];
+  // What is counted from one call of `figures` to the next.
   #cpu = process.cpuUsage();
   #sentBefore = 0;
   #plainLookups = 0;
-  #readyAfterMs: number | null = null;
-  #onReady: (() => void) | null = null;
+  #batchedLookups = 0;
+  #writes: Record<string, number> = {};
 
   get dataSource(): DataSource {
     if (this.#dataSource === null) throw new Error("the database is not open");
@@ -39,7 +58,8 @@ export class Device {
     return this.#tidemark;
   }
 
-  async open(file: string): Promise<void> {
+  async open(file: string): Promise<{ durationMs: number }> {
+    const startedMs = systemClock.monotonicMs();
     this.#dataSource = new DataSource(
       tidemarkDataSourceOptions({
         type: "better-sqlite3",
@@ -49,17 +69,22 @@ export class Device {
       }),
     );
     await this.#dataSource.initialize();
+    return { durationMs: systemClock.monotonicMs() - startedMs };
   }
 
-  async start({ deviceId, role, listen, peers, without = [] }: StartInput): Promise<string | null> {
+  async start({ deviceId, role, listen, peers, watchLoop = true, keepLog = false }: StartInput): Promise<StartOutput> {
+    this.#resetFigures();
+    if (watchLoop) this.#loopDelay.enable();
+    this.#startedMs = systemClock.monotonicMs();
     const tidemark = createTidemark({
       dataSource: this.dataSource,
       entities: benchModels,
-      plugins: allPlugins.filter(({ manifest }) => !without.includes(manifest.id)),
+      plugins: allPlugins,
       settings: defineConfig({
         library: { id: "bench", secret: "the benchmark's own secret", role },
         device: { id: deviceId, name: role },
         plugins: {
+          ...(keepLog && { "ack-pruning": { settings: { pruneDelayMs: LONGEST_DELAY_MS } } }),
           websocket: {
             settings: {
               ...(listen && { listen: { port: 0 } }),
@@ -71,42 +96,36 @@ export class Device {
       }),
       logger: stderrLogger(),
     });
-    tidemark.events.on("batchApplied", ({ referenceLookups }) => {
-      this.#plainLookups += referenceLookups;
-    });
-    tidemark.events.on("peerStateChanged", ({ state }) => {
-      if (state !== "ready") return;
-      this.#readyAfterMs ??= systemClock.monotonicMs() - this.#startedMs;
-      this.#onReady?.();
-    });
-    this.#cpu = process.cpuUsage();
-    this.#sentBefore = this.#sentBytes();
-    this.#loopDelay.enable();
-    this.#loopDelay.reset();
-    this.#startedMs = systemClock.monotonicMs();
+    this.#listen(tidemark);
     await tidemark.start();
     this.#tidemark = tidemark;
-    return tidemark.services.find(websocketAddress)?.url() ?? null;
+    return {
+      url: tidemark.services.get(websocketAddress).url(),
+      durationMs: systemClock.monotonicMs() - this.#startedMs,
+    };
   }
 
-  async ready(): Promise<number> {
+  async ready(): Promise<{ afterMs: number }> {
     if (this.#readyAfterMs === null) await new Promise<void>((resolve) => (this.#onReady = resolve));
-    return this.#readyAfterMs!;
+    return { afterMs: this.#readyAfterMs! };
+  }
+
+  async resume(): Promise<{ atMs: number }> {
+    const atMs = machineMs();
+    await this.tidemark.resume();
+    return { atMs };
   }
 
   figures(): DeviceFigures {
-    const sent = this.#sentBytes();
-    const queries = this.tidemark.services.find(referenceResolver)?.stats().queries ?? 0;
     const figures: DeviceFigures = {
       cpuMs: cpuMsSince(this.#cpu),
-      loopDelay: { p99Ms: this.#loopDelay.percentile(99) / NANOSECONDS, maxMs: this.#loopDelay.max / NANOSECONDS },
+      loopDelay: { p99Ms: lateness(this.#loopDelay.percentile(99)), maxMs: lateness(this.#loopDelay.max) },
       peakRssBytes: process.resourceUsage().maxRSS * 1_024,
-      sentBytes: sent - this.#sentBefore,
-      referenceQueries: this.#plainLookups + queries,
+      sentBytes: this.#sentBytes() - this.#sentBefore,
+      referenceQueries: this.#plainLookups + this.#queries() - this.#batchedLookups,
+      writes: this.#writes,
     };
-    this.#cpu = process.cpuUsage();
-    this.#sentBefore = sent;
-    this.#loopDelay.reset();
+    this.#resetFigures();
     return figures;
   }
 
@@ -119,8 +138,7 @@ export class Device {
     return digests;
   }
 
-  /** Acknowledges and prunes until the log is empty: everybody has everything, and it is forgotten. */
-  async settle(): Promise<{ fileBytes: number; logEntries: number }> {
+  async settle(): Promise<{ fileBytes: number }> {
     const maintenance = this.tidemark.services.get(logMaintenance);
     for (;;) {
       await maintenance.acknowledge();
@@ -130,7 +148,53 @@ export class Device {
       await pause(SETTLE_POLL_MS);
     }
     await this.dataSource.query("PRAGMA wal_checkpoint(TRUNCATE)");
-    return { fileBytes: statSync(this.dataSource.options.database as string).size, logEntries: 0 };
+    return { fileBytes: statSync(this.dataSource.options.database as string).size };
+  }
+
+  async write(statements: readonly string[]): Promise<{ atMs: number }> {
+    await this.dataSource.transaction(async (manager) => {
+      for (const sql of statements) await manager.query(sql);
+    });
+    return { atMs: machineMs() };
+  }
+
+  async arrival({ table, uuid }: { readonly table: string; readonly uuid: string }): Promise<{ atMs: number }> {
+    const sql = `SELECT 1 FROM "${table}" WHERE "uuid" = ?`;
+    return await new Promise((resolve) => {
+      const look = async () => {
+        const atMs = machineMs();
+        if ((await this.dataSource.query<unknown[]>(sql, [uuid])).length === 0) return;
+        this.#afterBatches.delete(look);
+        resolve({ atMs });
+      };
+      this.#afterBatches.add(look);
+      // It may be here already.
+      void look();
+    });
+  }
+
+  async watchChanges(): Promise<void> {
+    this.#watch = await ChangeWatch.begin(this.dataSource);
+    this.#afterBatches.add(() => this.#watch?.look());
+  }
+
+  async watched(changes: number): Promise<{ atMs: readonly (number | null)[] }> {
+    return { atMs: await this.#watch!.noted(changes) };
+  }
+
+  async prune({ entries, besideYounger }: PruneInput): Promise<PruneFigures> {
+    const maintenance = this.tidemark.services.get(logMaintenance);
+    for (;;) {
+      await maintenance.acknowledge();
+      if ((await maintenance.dryRun()).stamps >= entries) break;
+      await pause(SETTLE_POLL_MS);
+    }
+    if (besideYounger) await this.write([markArrival]);
+    this.#slicesMs = [];
+    const startedMs = systemClock.monotonicMs();
+    const { stamps } = await maintenance.prune();
+    const durationMs = systemClock.monotonicMs() - startedMs;
+    return { stamps, durationMs, longestSliceMs: Math.max(...this.#slicesMs) };
   }
 
   async stop(): Promise<void> {
@@ -138,4 +202,39 @@ export class Device {
     await this.#dataSource?.destroy();
     this.#loopDelay.disable();
   }
+
+  #listen({ events }: Tidemark): void {
+    events.on("batchApplied", ({ referenceLookups }) => {
+      this.#plainLookups += referenceLookups;
+      for (const look of this.#afterBatches) look();
+    });
+    events.on("leaseReleased", ({ kind, holder, useMs }) => {
+      if (kind !== "writer") return;
+      if (!HEARTBEATS.test(holder)) this.#writes[holder] = (this.#writes[holder] ?? 0) + 1;
+      if (holder === "prune" || holder === "raise the floor") this.#slicesMs.push(useMs);
+    });
+    events.on("peerStateChanged", ({ state }) => {
+      if (state !== "ready") return;
+      this.#readyAfterMs ??= systemClock.monotonicMs() - this.#startedMs;
+      this.#onReady?.();
+    });
+  }
+
+  #queries(): number {
+    return this.#tidemark?.services.find(referenceResolver)?.stats().queries ?? 0;
+  }
+
+  #resetFigures(): void {
+    this.#cpu = process.cpuUsage();
+    this.#sentBefore = this.#sentBytes();
+    this.#plainLookups = 0;
+    this.#batchedLookups = this.#queries();
+    this.#writes = {};
+    this.#loopDelay.reset();
+  }
+}
+
+/** Node counts the interval at which it looks as delay. */
+function lateness(nanoseconds: number): number {
+  return Math.max(0, nanoseconds / NANOSECONDS - RESOLUTION_MS);
 }
