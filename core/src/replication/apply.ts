@@ -12,7 +12,9 @@ import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import type { IncomingRecord } from "./incoming.js";
 import { keepAside } from "./keep-aside.js";
-import { isLiving, joinStates, lifeOf, type RecordState, type Stamp, type Ties, UNSTAMPED } from "./record-state.js";
+import { LifeReader } from "./life-reader.js";
+import { insertNewcomers } from "./newcomers.js";
+import { isLiving, joinStates, type RecordState, type Stamp, type Ties } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
@@ -89,7 +91,19 @@ export class Applier {
     return this.#guarded(tx, () => {
       const set = new WorkingSet();
       const counts = new Counts();
-      for (const [model, group] of byModel(records)) {
+      const touched = new Map<SyncModel, Set<string>>();
+      const { rest, inserted } = insertNewcomers({
+        tx,
+        records,
+        lookup: options.lookup,
+        order: this.#deps.members.order,
+        reader: this.#deps.reader,
+        writer: (model) => this.#writer(tx.db, model),
+        withheld: (record) => (options.withheld?.(record) ?? null) !== null,
+        touched,
+      });
+      for (const [model, rows] of inserted) counts.applied(model.name, rows);
+      for (const [model, group] of byModel(rest)) {
         const loaded = this.#load(
           tx.db,
           model,
@@ -108,7 +122,7 @@ export class Applier {
           for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
         });
       }
-      return this.#finish(tx, set, options.lookup, counts, backfill);
+      return this.#finish(tx, set, options.lookup, { counts, touched, backfill });
     });
   }
 
@@ -148,7 +162,7 @@ export class Applier {
         });
         this.#completeReferences(tx.db, model, added);
       }
-      return this.#finish(tx, set, lookup, new Counts(), false);
+      return this.#finish(tx, set, lookup, { counts: new Counts(), touched: new Map(), backfill: false });
     });
   }
 
@@ -226,12 +240,25 @@ export class Applier {
   }
 
   /** Draws in what depends on the set, decides what is visible, and writes it all. */
-  #finish(tx: LogTransaction, set: WorkingSet, lookup: TargetLookup, counts: Counts, backfill: boolean): ApplyResult {
+  #finish(
+    tx: LogTransaction,
+    set: WorkingSet,
+    lookup: TargetLookup,
+    {
+      counts,
+      touched,
+      backfill,
+    }: {
+      readonly counts: Counts;
+      /** The rows that have come already. */
+      readonly touched: Map<SyncModel, Set<string>>;
+      readonly backfill: boolean;
+    },
+  ): ApplyResult {
     const { db } = tx;
     const order = this.#deps.members.order;
     const waits = anyWaiting(db);
     const healed: { model: string; record: string }[] = [];
-    const touched = new Map<SyncModel, Set<string>>();
     let pending = set.records.slice();
     let expanded = 0;
     // Each turn draws in records that depend on those before; a refusal by the schema starts another turn.
@@ -440,45 +467,6 @@ function column(reference: WorkingReference) {
   return reference.column.reference!;
 }
 
-/** Reads the lives of targets, one query per model. */
-class LifeReader {
-  readonly #db: Sqlite;
-  readonly #wanted = new Map<SyncModel, Set<string>>();
-  readonly #lives = new Map<SyncModel, Map<string, Stamp>>();
-
-  constructor(db: Sqlite) {
-    this.#db = db;
-  }
-
-  get wanted(): ReadonlyMap<SyncModel, ReadonlySet<string>> {
-    return this.#wanted;
-  }
-
-  want(model: SyncModel, record: string): void {
-    const records = this.#wanted.get(model) ?? new Set();
-    records.add(record);
-    this.#wanted.set(model, records);
-  }
-
-  of(model: SyncModel, record: string): Stamp {
-    let lives = this.#lives.get(model);
-    if (lives === undefined) {
-      lives = new Map();
-      // Most models have no stamps at all most of the time.
-      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)")
-        .pluck()
-        .get(model.number);
-      if (any === 1) {
-        for (const [name, logged] of loadLogged(this.#db, model.number, [...(this.#wanted.get(model) ?? [])])) {
-          lives.set(name, lifeOf(stateOf(logged, true)));
-        }
-      }
-      this.#lives.set(model, lives);
-    }
-    return lives.get(record) ?? UNSTAMPED;
-  }
-}
-
 function byModel<T extends { readonly model: SyncModel }>(records: readonly T[]): Map<SyncModel, T[]> {
   const groups = new Map<SyncModel, T[]>();
   for (const record of records) {
@@ -505,6 +493,10 @@ class Counts {
       this.models.set(model, counts);
     }
     return counts;
+  }
+
+  applied(model: string, records: number): void {
+    this.#of(model).applied += records;
   }
 
   superseded(model: string): void {

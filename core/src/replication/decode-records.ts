@@ -4,7 +4,7 @@ import { DERIVED_IDENTITY_SEPARATOR, type SyncModel, type SyncRegistry } from ".
 import { targetsOf } from "../storage/row-writer.js";
 import { replicationErrors } from "./errors.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
-import { ANY_ORIGIN, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import { ANY_ORIGIN, type RecordState, SETTLED, type Stamp, UNSTAMPED } from "./record-state.js";
 import { WIRE_ANY_ORIGIN, WIRE_WHOLE_ROW, type WireGroup, type WireOrigin, type WireRecords } from "./wire-records.js";
 import { decodeWireValue } from "./wire-value.js";
 
@@ -167,7 +167,7 @@ function readRecord(
   if (parts.length === 2) {
     const values = array(parts[1], MAX_COLUMNS, "values");
     if (values.length !== places.length) throw malformed("a record has another number of values than columns");
-    return { record, state: { births: [UNSTAMPED], death: UNSTAMPED, columns: new Map() }, present: 0, values };
+    return { record, state: SETTLED, present: 0, values };
   }
   if (parts.length !== 6) throw malformed("a record has an unknown form");
   const births = pairs(parts[1], MAX_BIRTHS, origins, maxHlc, false);

@@ -1,7 +1,7 @@
 import { isUtf8 } from "node:buffer";
 import type { WireValue } from "@tidemark/plugin-api";
 import type { Affinity } from "../registry/model.js";
-import type { Bindable } from "../storage/row-writer.js";
+import type { Bindable, RawText } from "../storage/row-writer.js";
 import { replicationErrors } from "./errors.js";
 
 /**
@@ -86,6 +86,16 @@ export function decodeWireValue(value: unknown, affinity: Affinity): Bindable {
     default:
       throw bad(`its type is ${typeof value}`);
   }
+}
+
+/**
+ * The same for a value that {@link decodeWireValue} has accepted before, except that a number stays one where the column's
+ * affinity makes an integer of it again: BigInts are dear.
+ */
+export function bindWireValue(value: WireValue, affinity: Affinity): Exclude<Bindable, RawText> {
+  if (typeof value === "string" || value === null) return value;
+  if (typeof value === "number" && (affinity === "integer" || affinity === "numeric")) return value;
+  return decodeWireValue(value, affinity) as Exclude<Bindable, RawText>;
 }
 
 function decodeTag(value: object, affinity: Affinity): Bindable {

@@ -28,6 +28,7 @@ export class RowWriter {
   readonly #identity: string | null;
   readonly #where: string;
   readonly #inserts = new Map<string, Statement>();
+  #insertComplete: Statement | undefined;
   readonly #updates = new Map<string, Statement>();
   readonly #delete: Statement;
   readonly #highestKey: Statement | null;
@@ -93,6 +94,19 @@ export class RowWriter {
     if (this.#identity !== null) bound.unshift(record);
     if (this.model.localKey?.kind === "integer") bound.unshift(key as bigint);
     statement.run(bound);
+  }
+
+  /** Inserts complete rows: the integer key if the model has one, the identity, then all columns in their order. */
+  insertAll(rows: readonly (readonly Exclude<Bindable, RawText>[])[]): void {
+    if (this.#insertComplete === undefined) {
+      const { localKey, columns } = this.model;
+      const names = [...(localKey?.kind === "integer" ? [localKey.column] : []), this.#identity!];
+      const all = [...names, ...columns.map(({ column }) => column)].map(quoteName);
+      this.#insertComplete = this.#db.prepare(
+        `INSERT INTO ${this.#table} (${all.join(", ")}) VALUES (${all.map(() => "?").join(", ")})`,
+      );
+    }
+    for (const row of rows) this.#insertComplete.run(row);
   }
 
   /** Updates the columns whose value is not `undefined`. */

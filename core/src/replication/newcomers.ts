@@ -1,0 +1,276 @@
+import { compareIdentities } from "../registry/identity-form.js";
+import type { SyncModel } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import { quoteName } from "../storage/identifiers.js";
+import type { LogTransaction } from "../storage/log-transaction.js";
+import { loadParked } from "../storage/parked.js";
+import type { RecordReader } from "../storage/record-reader.js";
+import type { Bindable, LocalKey, RawText, RowWriter } from "../storage/row-writer.js";
+import { loadLogged, saveState } from "../storage/stamp-store.js";
+import { prepared } from "../storage/statements.js";
+import type { IncomingRecord } from "./incoming.js";
+import { LifeReader } from "./life-reader.js";
+import {
+  columnStamp,
+  isLiving,
+  joinStates,
+  lifeOf,
+  type RecordState,
+  referenceHolds,
+  SETTLED,
+  type StampOrder,
+  UNKNOWN,
+} from "./record-state.js";
+import { stampGroup } from "./stamp-group.js";
+import type { TargetLookup } from "./target-lookup.js";
+import { bindWireValue } from "./wire-value.js";
+
+/**
+ * The short way for records of which nothing is here yet: no row, no stamp, nothing kept aside, nobody waiting for them,
+ * and every reference holds. There is nothing to merge with, so they are written as they came. A first backfill consists
+ * of little else, which is why this way exists; what it leaves goes the long way through {@link Applier}, which would
+ * end in the same rows and stamps.
+ */
+export interface NewcomersOptions {
+  readonly tx: LogTransaction;
+  readonly records: readonly IncomingRecord[];
+  readonly lookup: TargetLookup;
+  readonly order: StampOrder;
+  readonly reader: RecordReader;
+  readonly writer: (model: SyncModel) => RowWriter;
+  /** Whether a transform has named the record, so that it stays out of its table. */
+  readonly withheld: (record: IncomingRecord) => boolean;
+  /** Is given the rows that came. */
+  readonly touched: Map<SyncModel, Set<string>>;
+}
+
+/** What is bound: whole values, no text by way of its bytes. */
+type Bound = Exclude<Bindable, RawText>;
+
+interface Newcomer {
+  readonly incoming: IncomingRecord;
+  readonly state: RecordState;
+  key: LocalKey;
+}
+
+/** Below so many records of a model the long way costs no more than finding out. */
+const WORTH_LOOKING = 8;
+
+/** Inserts what can be inserted as it came; returns the rest, and how many were inserted by model. */
+export function insertNewcomers(options: NewcomersOptions): {
+  readonly rest: readonly IncomingRecord[];
+  readonly inserted: ReadonlyMap<SyncModel, number>;
+} {
+  const { tx, records, writer, touched, lookup } = options;
+  const nothing = { rest: records, inserted: new Map<SyncModel, number>() };
+  const newcomers = new Newcomers(options);
+  if (newcomers.size === 0) return nothing;
+  prepared(tx.db, "SAVEPOINT tidemark_newcomers").run();
+  try {
+    for (const [model, group] of newcomers.byModel) {
+      writer(model).insertAll([...group.values()].map((newcomer) => newcomers.row(model, newcomer)));
+    }
+  } catch (error) {
+    prepared(tx.db, "ROLLBACK TO tidemark_newcomers").run();
+    prepared(tx.db, "RELEASE tidemark_newcomers").run();
+    // The long way finds out which record the schema refuses, and what that means for the others.
+    if (isConstraint(error)) return nothing;
+    throw error;
+  }
+  prepared(tx.db, "RELEASE tidemark_newcomers").run();
+  const inserted = new Map<SyncModel, number>();
+  for (const [model, group] of newcomers.byModel) {
+    if (group.size === 0) continue;
+    inserted.set(model, group.size);
+    touched.set(model, new Set(group.keys()));
+    for (const [record, { state, key }] of group) {
+      if (model.referencedBy.length > 0) lookup.changed(model, record, key);
+      if (state === SETTLED) continue;
+      saveState({ tx, model: model.number, record, logged: undefined, state });
+      for (const stamp of [...state.births, state.death, ...state.columns.values()]) tx.receive(stamp.hlc);
+    }
+  }
+  return { rest: records.filter((record) => !newcomers.has(record)), inserted };
+}
+
+/** Which of the records are new here, and what their references mean. */
+class Newcomers {
+  readonly byModel = new Map<SyncModel, Map<string, Newcomer>>();
+  readonly #options: NewcomersOptions;
+  readonly #lives: LifeReader;
+
+  constructor(options: NewcomersOptions) {
+    this.#options = options;
+    this.#lives = new LifeReader(options.tx.db);
+    const groups = new Map<SyncModel, IncomingRecord[]>();
+    for (const record of options.records) {
+      const group = groups.get(record.model);
+      if (group === undefined) groups.set(record.model, [record]);
+      else group.push(record);
+    }
+    for (const [model, group] of groups) {
+      if (model.identity.kind !== "column" || model.localKey === null) continue;
+      if (group.length < WORTH_LOOKING || isWaitedFor(options.tx.db, model)) continue;
+      this.byModel.set(model, this.#candidates(model, group));
+    }
+    this.#withdrawUnsupported();
+    for (const [model, group] of this.byModel) this.#assignKeys(model, group);
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const group of this.byModel.values()) size += group.size;
+    return size;
+  }
+
+  has(record: IncomingRecord): boolean {
+    return this.byModel.get(record.model)?.get(record.record)?.incoming === record;
+  }
+
+  /** The row as the table takes it: the integer key if there is one, the identity, the columns in their order. */
+  row(model: SyncModel, { incoming, key }: Newcomer): readonly Bound[] {
+    const { columns, localKey } = model;
+    const row: Bound[] = localKey!.kind === "integer" ? [key as bigint, incoming.record] : [incoming.record];
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index]!;
+      const value = incoming.values[index]!;
+      row.push(
+        column.reference === null || value === null
+          ? bindWireValue(value, column.affinity)
+          : this.#localValue(column.reference, value as string),
+      );
+    }
+    return row;
+  }
+
+  #localValue({ target, byIdentity }: { readonly target: SyncModel; readonly byIdentity: boolean }, identity: string) {
+    if (byIdentity) return identity;
+    const key = this.#newcomer(target, identity)?.key ?? this.#options.lookup.find(this.#db, target, identity)!;
+    return (typeof key === "number" ? BigInt(key) : key) as Bound;
+  }
+
+  #newcomer(model: SyncModel, identity: string): Newcomer | undefined {
+    return this.byModel.get(model)?.get(identity);
+  }
+
+  get #db(): Sqlite {
+    return this.#options.tx.db;
+  }
+
+  /** The complete, living records of one model of which nothing is here. */
+  #candidates(model: SyncModel, group: readonly IncomingRecord[]): Map<string, Newcomer> {
+    const { order, withheld, reader } = this.#options;
+    const known = knownHere(this.#db, model, group, reader);
+    const candidates = new Map<string, Newcomer>();
+    for (const incoming of group) {
+      const { record, state, values, extra } = incoming;
+      if (!isLiving(state) || extra !== null || known.has(record) || candidates.has(record)) continue;
+      if (values.some(isLongWay) || withheld(incoming)) continue;
+      const joined = state === SETTLED ? SETTLED : joinStates({ local: UNKNOWN, incoming: state, order }).state;
+      if (isLiving(joined)) candidates.set(record, { incoming, state: joined, key: record });
+    }
+    return candidates;
+  }
+
+  /** Whoever refers to what is neither here nor among the newcomers is no newcomer, nor is who refers to that one. */
+  #withdrawUnsupported(): void {
+    for (const group of this.byModel.values()) {
+      for (const { incoming } of group.values()) {
+        for (const { target, identity } of referencesOf(incoming)) {
+          if (this.#newcomer(target, identity) === undefined) this.#lives.want(target, identity);
+        }
+      }
+    }
+    for (let withdrawn = true; withdrawn; ) {
+      withdrawn = false;
+      for (const group of this.byModel.values()) {
+        for (const [record, newcomer] of group) {
+          if (this.#holds(newcomer)) continue;
+          group.delete(record);
+          withdrawn = true;
+        }
+      }
+    }
+  }
+
+  #holds({ incoming, state }: Newcomer): boolean {
+    const { order, lookup } = this.#options;
+    for (const { target, identity, column } of referencesOf(incoming)) {
+      const reference = columnStamp(state, stampGroup(incoming.model, column));
+      const newcomer = this.#newcomer(target, identity);
+      if (newcomer?.incoming === incoming) continue;
+      const here = newcomer !== undefined || lookup.find(this.#db, target, identity) !== null;
+      if (!here) return false;
+      const life = newcomer === undefined ? this.#lives.of(target, identity) : lifeOf(newcomer.state);
+      if (!referenceHolds({ reference, life, order })) return false;
+    }
+    return true;
+  }
+
+  /** Before anything is written, so that newcomers may refer to each other. */
+  #assignKeys(model: SyncModel, group: ReadonlyMap<string, Newcomer>): void {
+    if (model.localKey!.kind !== "integer" || group.size === 0) return;
+    let key = this.#options.writer(model).highestKey();
+    for (const newcomer of group.values()) {
+      key += 1n;
+      newcomer.key = key;
+    }
+  }
+}
+
+function* referencesOf({ model, values }: IncomingRecord) {
+  for (const column of model.references) {
+    const value = values[model.columns.indexOf(column)];
+    if (typeof value === "string") yield { column: column.number, target: column.reference!.target, identity: value };
+  }
+}
+
+/** A value that did not come, or one that only the long way knows how to bind. */
+function isLongWay(value: IncomingRecord["values"][number]): boolean {
+  return value === undefined || (typeof value === "object" && value !== null && "t" in value);
+}
+
+/** Those of the records that have a row, stamps or something kept aside. Two looks at the whole stretch say no for all. */
+function knownHere(
+  db: Sqlite,
+  model: SyncModel,
+  group: readonly IncomingRecord[],
+  reader: RecordReader,
+): ReadonlySet<string> {
+  let first = group[0]!.record;
+  let last = first;
+  for (const { record } of group) {
+    if (compareIdentities(record, first) < 0) first = record;
+    if (compareIdentities(record, last) > 0) last = record;
+  }
+  const identity = quoteName((model.identity as { readonly column: string }).column);
+  const rows = prepared(
+    db,
+    `SELECT EXISTS (SELECT 1 FROM ${quoteName(model.table)} WHERE ${identity} BETWEEN ? AND ?)`,
+  );
+  const anyRow = rows.pluck().get(first, last) === 1;
+  const aside = prepared(
+    db,
+    `SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = :model AND record BETWEEN :first AND :last)
+         OR EXISTS (SELECT 1 FROM tidemark_parked WHERE model = :model AND record BETWEEN :first AND :last)`,
+  );
+  const anyAside = aside.pluck().get({ model: model.number, first, last }) === 1;
+  const records = group.map(({ record }) => record);
+  const known = new Set<string>();
+  if (anyRow) for (const record of reader.localKeys(db, model, records).keys()) known.add(record);
+  if (anyAside) {
+    for (const record of loadLogged(db, model.number, records).keys()) known.add(record);
+    for (const record of loadParked(db, model.number, records).keys()) known.add(record);
+  }
+  return known;
+}
+
+function isWaitedFor(db: Sqlite, model: SyncModel): boolean {
+  const waiting = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_waiting WHERE target_model = ?)");
+  return waiting.pluck().get(model.number) === 1;
+}
+
+function isConstraint(error: unknown): boolean {
+  const code = (error as { readonly code?: unknown } | null)?.code;
+  return typeof code === "string" && code.startsWith("SQLITE_CONSTRAINT");
+}
