@@ -36,7 +36,23 @@ export interface Operation {
   readonly references: readonly OperationReference[];
 }
 
-/** A received, decoded and validated batch. */
+/** What is known of targets: model wire name → identity → resolution. */
+export type BatchResolutions = ReadonlyMap<string, ReadonlyMap<string, ReferenceResolution>>;
+
+/** The records of one model that the references of a batch go to. */
+export interface BatchTargets {
+  /** Wire name. */
+  readonly targetModel: string;
+  /** Identity of the target → how many references of the batch go to it. */
+  readonly references: ReadonlyMap<string, number>;
+  /** Those of them that come in the same batch. They may have been here before. */
+  readonly inBatch: ReadonlySet<string>;
+}
+
+/**
+ * A received, decoded and validated batch. `operations` and `targets` are made when they are first read, which takes
+ * time with large batches: a transform that only resolves references reads `targets` alone.
+ */
 export interface ApplyBatch {
   /** Unique within the life of the process. */
   readonly id: number;
@@ -44,10 +60,26 @@ export interface ApplyBatch {
   readonly peer: string;
   readonly phase: ReplicationPhase;
   readonly operations: readonly Operation[];
+  /** Where the references go that nobody has resolved yet, each target once. Nulls and deleted records have none. */
+  readonly targets: readonly BatchTargets[];
+  /** What transforms have found out about targets. The references of `operations` say the same. */
+  readonly resolutions: BatchResolutions;
   /** Named by a transform: kept durably, counted as had, relayed, and tried again later. */
   readonly deferred: readonly OperationOutcome[];
   /** Named by a transform: quarantined with the reason; kept, counted as had and relayed, but not in the table. */
   readonly rejected: readonly OperationOutcome[];
+}
+
+/** What a transform returns: a whole batch, or only what it changes. */
+export interface ApplyBatchChange {
+  /** Absent: those that were given, less those that `deferred` or `rejected` name. */
+  readonly operations?: readonly Operation[];
+  /** Added to those that were given; may name targets that the batch does not have. */
+  readonly resolutions?: BatchResolutions;
+  /** Absent: as they were given. */
+  readonly deferred?: readonly OperationOutcome[];
+  /** Absent: as they were given. */
+  readonly rejected?: readonly OperationOutcome[];
 }
 
 /** What a transform says of one operation that is not to be applied now. */

@@ -1,4 +1,4 @@
-import type { AppliedBatch, ApplyBatch, ReplicationPhase } from "./batch.js";
+import type { AppliedBatch, ApplyBatch, ApplyBatchChange, ReplicationPhase } from "./batch.js";
 import type { Subscription } from "./disposable.js";
 import type { TidemarkError } from "./errors.js";
 
@@ -19,11 +19,14 @@ export interface HookCall {
   readonly signal: AbortSignal;
 }
 
-/** Handlers run one after the other; each may return a new value for the next. A throw or time-out fails the whole. */
-export interface TransformHook<Value> {
+/**
+ * Handlers run one after the other; each may return a change of the value, which the next one is given. A throw or
+ * time-out fails the whole.
+ */
+export interface TransformHook<Value, Change> {
   readonly kind: "transform";
   tap(
-    handler: (value: Value, call: HookCall) => Value | void | Promise<Value | void>,
+    handler: (value: Value, call: HookCall) => Change | void | Promise<Change | void>,
     options?: TapOptions,
   ): Subscription;
 }
@@ -95,7 +98,7 @@ export interface PoolAdvice {
 /** The four hooks. */
 export interface Hooks {
   /** A received batch, before its transaction. Must account for every operation: same ids out, deferred, or rejected. */
-  readonly beforeApplyBatch: TransformHook<ApplyBatch>;
+  readonly beforeApplyBatch: TransformHook<ApplyBatch, ApplyBatchChange>;
   /** A batch, after its COMMIT. */
   readonly afterBatch: ObserveHook<AppliedBatch>;
   /** When and how a failed catch-up is tried again. Without an answer: a retry after a fixed delay. */

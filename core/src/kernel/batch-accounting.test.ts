@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { generateBatch } from "../testing/generated-batches.js";
 import { SeededRandom } from "../testing/seeded-random.js";
+import { createBatch, targetsOfOperations } from "./batch.js";
 import { BatchAccount } from "./batch-accounting.js";
 
 const operation = (id: number, said: Partial<Operation> = {}): Operation => ({
@@ -15,14 +16,14 @@ const operation = (id: number, said: Partial<Operation> = {}): Operation => ({
   ...said,
 });
 
-const before: ApplyBatch = {
+const all = [operation(1), operation(2), operation(3), operation(4)];
+const before: ApplyBatch = createBatch({
   id: 1,
   peer: "peer",
   phase: "live",
-  operations: [operation(1), operation(2), operation(3), operation(4)],
-  deferred: [],
-  rejected: [],
-};
+  operations: () => all,
+  targets: () => targetsOfOperations(all),
+});
 const earlier = [{ id: 4, reason: "earlier" }];
 const [one, two, three, four] = before.operations as [Operation, Operation, Operation, Operation];
 
@@ -141,7 +142,8 @@ describe("the account of a batch", () => {
             rejected: outcomes(pick("reject")),
           };
           const run = () => new BatchAccount(given).check({ after, pluginId: "p" });
-          if (pick("lose", "double").length === 0) expect(run()).toEqual(after);
+          const { operations, deferred, rejected } = after;
+          if (pick("lose", "double").length === 0) expect(run()).toMatchObject({ operations, deferred, rejected });
           else expect(run).toThrow(expect.objectContaining({ code: "TIDEMARK_HOOK_UNACCOUNTED" }));
         },
       ),
@@ -150,15 +152,62 @@ describe("the account of a batch", () => {
   });
 
   it("finds what was written in place, and lets nobody replace the lists or the values", () => {
-    const given = generateBatch({ random: new SeededRandom(3), id: 1 });
-    const opened = new BatchAccount(given);
+    const opened = new BatchAccount(generateBatch({ random: new SeededRandom(3), id: 1 }));
+    const given = opened.start;
     const reference = given.operations.find(({ references }) => references.length > 0)!.references[0]!;
     expect(Object.isFrozen(given) && Object.isFrozen(given.operations[0]?.values)).toBe(true);
-    (reference as { resolution: unknown }).resolution = { kind: "missing" };
-    expect(opened.check({ after: given, pluginId: "p" })).toBe(given);
+    expect(() => opened.check({ after: given, pluginId: "p" })).not.toThrow();
     (reference as { identity: string }).identity = "another";
     expect(() => opened.check({ after: given, pluginId: "p" })).toThrow(
       expect.objectContaining({ code: "TIDEMARK_HOOK_UNACCOUNTED" }),
     );
+  });
+
+  it("makes no operations for a transform that only resolves targets, and shows them resolved to who looks later", () => {
+    let made = 0;
+    const opened = new BatchAccount(
+      createBatch({
+        id: 1,
+        peer: "peer",
+        phase: "live",
+        operations: () => {
+          made += 1;
+          return all;
+        },
+        targets: () => targetsOfOperations(all),
+      }),
+    );
+    expect(opened.start.targets).toEqual([
+      { targetModel: "Folder", references: new Map([["f", 4]]), inBatch: new Set() },
+    ]);
+    const missing = { kind: "missing" } as const;
+    const resolutions = new Map([["Folder", new Map([["f", missing]])]]);
+    const after = opened.check({ after: { resolutions }, pluginId: "resolver" });
+    expect(made).toBe(0);
+    expect(after.resolutions).toEqual(resolutions);
+    expect(after.targets).toEqual([]);
+    expect(after.operations.map(({ references }) => references[0]?.resolution)).toEqual(new Array(4).fill(missing));
+  });
+
+  it("takes operations out of the batch that a transform sets aside without a list of the others", () => {
+    const after = account({ operations: undefined, rejected: [{ id: 2, reason: "too long" }] });
+    expect(after.operations.map(({ id }) => id)).toEqual([1, 3]);
+    expect(after.rejected).toEqual([{ id: 2, reason: "too long" }]);
+  });
+
+  it("collects what is said in references, for nobody may look at the operations again", () => {
+    const found = { kind: "found", localKey: 7 } as const;
+    const after = account({
+      operations: [{ ...one, references: [{ ...one.references[0]!, resolution: found }] }, two, three],
+    });
+    expect(after.resolutions).toEqual(new Map([["Folder", new Map([["f", found]])]]));
+  });
+
+  it.each<[string, unknown]>([
+    ["no map", { Folder: { f: { kind: "missing" } } }],
+    ["no map of maps", new Map([["Folder", { f: { kind: "missing" } }]])],
+    ["an answer that is none", new Map([["Folder", new Map([["f", { kind: "found" }]])]])],
+  ])("refuses resolutions that are %s", (_, resolutions) => {
+    expect(() => account({ resolutions })).toThrow(expect.objectContaining({ code: "TIDEMARK_HOOK_UNACCOUNTED" }));
   });
 });

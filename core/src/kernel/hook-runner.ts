@@ -60,6 +60,8 @@ type Outcome<Result> =
 
 /** Looks at what each transform makes of a value; throws when it may not be. */
 interface TransformAccount<Value> {
+  /** What the first of them is given. */
+  readonly start: Value;
   check(step: { readonly after: unknown; readonly pluginId: string }): Value;
 }
 
@@ -183,7 +185,7 @@ export class HookRunner {
     const account = openAccount(input);
     let value = input;
     for (const tap of taps) {
-      const before = value;
+      const before = value === input ? account.start : value;
       const { pluginId } = tap.owner;
       const running = this.#call(list, tap, before, (after) => account.check({ after: after ?? before, pluginId }));
       const outcome = isThenable(running) ? await running : running;

@@ -1,12 +1,13 @@
 import type {
   AppliedBatch,
-  ApplyBatch,
   BatchCounts,
+  BatchTargets,
   Operation,
   OperationReference,
   ReplicationPhase,
 } from "@tidemark/plugin-api";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
+import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
 import { defer } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -140,24 +141,25 @@ async function resolve(
     return { lookup: plain, withheld: () => null, batchId };
   }
   const version = library.tableVersion();
-  const batch: ApplyBatch = {
-    id: batchId,
-    peer: received.peer,
-    phase: received.phase,
-    operations: records.map(toOperation),
-    deferred: [],
-    rejected: [],
-  };
-  const answer = await deps.hooks.transformBatch(batch);
+  const answer = await deps.hooks.transformBatch(
+    createBatch({
+      id: batchId,
+      peer: received.peer,
+      phase: received.phase,
+      operations: () => records.map(toOperation),
+      targets: () => targetsOf(records),
+    }),
+  );
   const resolved = new Map<SyncModel, Map<string, LocalKey | null>>();
-  for (const operation of answer.operations) {
-    for (const { targetModel, identity, resolution } of operation.references) {
-      if (resolution === undefined) continue;
-      const model = deps.registry.byName.get(targetModel)!;
-      const keys = resolved.get(model) ?? new Map<string, LocalKey | null>();
+  for (const [targetModel, outcomes] of answer.resolutions) {
+    // A transform may name models of its own invention; nobody asks for those.
+    const model = deps.registry.byName.get(targetModel);
+    if (model === undefined) continue;
+    const keys = new Map<string, LocalKey | null>();
+    for (const [identity, resolution] of outcomes) {
       keys.set(identity, resolution.kind === "found" ? resolution.localKey : null);
-      resolved.set(model, keys);
     }
+    resolved.set(model, keys);
   }
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
   for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
@@ -185,15 +187,44 @@ function toOperation(record: IncomingRecord, id: number): Operation {
       required: column.reference.required,
     });
   });
-  const dead = !isLiving(record.state) && record.state.death.hlc > 0;
   return {
     id,
     model: record.model.name,
     record: record.record,
-    kind: dead ? "delete" : "upsert",
+    kind: isDelete(record) ? "delete" : "upsert",
     values: Object.freeze(values),
     references,
   };
+}
+
+function isDelete({ state }: IncomingRecord): boolean {
+  return !isLiving(state) && state.death.hlc > 0;
+}
+
+/** Where the references of the records go, without making operations of them. */
+function targetsOf(records: readonly IncomingRecord[]): readonly BatchTargets[] {
+  const targets = new Map<SyncModel, Map<string, number>>();
+  const referring = records.filter((record) => record.model.references.length > 0 && !isDelete(record));
+  for (const { model, values } of referring) {
+    for (const column of model.references) {
+      const identity = values[model.columns.indexOf(column)];
+      if (typeof identity !== "string") continue;
+      const { target } = column.reference!;
+      let references = targets.get(target);
+      if (references === undefined) {
+        references = new Map();
+        targets.set(target, references);
+      }
+      references.set(identity, (references.get(identity) ?? 0) + 1);
+    }
+  }
+  const inBatch = new Map([...targets.keys()].map((model) => [model, new Set<string>()]));
+  for (const { model, record } of records) if (targets.get(model)?.has(record)) inBatch.get(model)!.add(record);
+  return [...targets].map(([model, references]) => ({
+    targetModel: model.name,
+    references,
+    inBatch: inBatch.get(model)!,
+  }));
 }
 
 /** Records that the vector covers wholly count as superseded. */

@@ -1,5 +1,5 @@
 import { compareIdentities } from "../registry/identity-form.js";
-import type { SyncModel } from "../registry/model.js";
+import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { quoteName } from "../storage/identifiers.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -51,6 +51,8 @@ interface Newcomer {
   readonly incoming: IncomingRecord;
   readonly state: RecordState;
   key: LocalKey;
+  /** Keys of targets that were here before, in the order of the model's references; each is looked up once. */
+  readonly targetKeys: (LocalKey | undefined)[];
 }
 
 /** Below so many records of a model the long way costs no more than finding out. */
@@ -128,25 +130,24 @@ class Newcomers {
   }
 
   /** The row as the table takes it: the integer key if there is one, the identity, the columns in their order. */
-  row(model: SyncModel, { incoming, key }: Newcomer): readonly Bound[] {
+  row(model: SyncModel, { incoming, key, targetKeys }: Newcomer): readonly Bound[] {
     const { columns, localKey } = model;
     const row: Bound[] = localKey!.kind === "integer" ? [key as bigint, incoming.record] : [incoming.record];
-    for (let index = 0; index < columns.length; index++) {
+    for (let index = 0, reference = 0; index < columns.length; index++) {
       const column = columns[index]!;
       const value = incoming.values[index]!;
-      row.push(
-        column.reference === null || value === null
-          ? bindWireValue(value, column.affinity)
-          : this.#localValue(column.reference, value as string),
-      );
+      if (column.reference === null) row.push(bindWireValue(value, column.affinity));
+      else {
+        const found = targetKeys[reference];
+        reference += 1;
+        if (value === null || column.reference.byIdentity) row.push(value as string | null);
+        else {
+          const local = found ?? this.#newcomer(column.reference.target, value as string)!.key;
+          row.push((typeof local === "number" ? BigInt(local) : local) as Bound);
+        }
+      }
     }
     return row;
-  }
-
-  #localValue({ target, byIdentity }: { readonly target: SyncModel; readonly byIdentity: boolean }, identity: string) {
-    if (byIdentity) return identity;
-    const key = this.#newcomer(target, identity)?.key ?? this.#options.lookup.find(this.#db, target, identity)!;
-    return (typeof key === "number" ? BigInt(key) : key) as Bound;
   }
 
   #newcomer(model: SyncModel, identity: string): Newcomer | undefined {
@@ -167,7 +168,7 @@ class Newcomers {
       if (!isLiving(state) || extra !== null || known.has(record) || candidates.has(record)) continue;
       if (values.some(isLongWay) || withheld(incoming)) continue;
       const joined = state === SETTLED ? SETTLED : joinStates({ local: UNKNOWN, incoming: state, order }).state;
-      if (isLiving(joined)) candidates.set(record, { incoming, state: joined, key: record });
+      if (isLiving(joined)) candidates.set(record, { incoming, state: joined, key: record, targetKeys: [] });
     }
     return candidates;
   }
@@ -176,8 +177,12 @@ class Newcomers {
   #withdrawUnsupported(): void {
     for (const group of this.byModel.values()) {
       for (const { incoming } of group.values()) {
-        for (const { target, identity } of referencesOf(incoming)) {
-          if (this.#newcomer(target, identity) === undefined) this.#lives.want(target, identity);
+        for (const column of incoming.model.references) {
+          const identity = incoming.values[positionOf(incoming.model, column)];
+          const { target } = column.reference!;
+          if (typeof identity === "string" && this.#newcomer(target, identity) === undefined) {
+            this.#lives.want(target, identity);
+          }
         }
       }
     }
@@ -193,15 +198,22 @@ class Newcomers {
     }
   }
 
-  #holds({ incoming, state }: Newcomer): boolean {
+  #holds({ incoming, state, targetKeys }: Newcomer): boolean {
     const { order, lookup } = this.#options;
-    for (const { target, identity, column } of referencesOf(incoming)) {
-      const reference = columnStamp(state, stampGroup(incoming.model, column));
+    const { references } = incoming.model;
+    for (let index = 0; index < references.length; index++) {
+      const column = references[index]!;
+      const identity = incoming.values[positionOf(incoming.model, column)];
+      if (typeof identity !== "string") continue;
+      const { target } = column.reference!;
       const newcomer = this.#newcomer(target, identity);
       if (newcomer?.incoming === incoming) continue;
-      const here = newcomer !== undefined || lookup.find(this.#db, target, identity) !== null;
-      if (!here) return false;
+      if (newcomer === undefined) {
+        targetKeys[index] ??= lookup.find(this.#db, target, identity) ?? undefined;
+        if (targetKeys[index] === undefined) return false;
+      }
       const life = newcomer === undefined ? this.#lives.of(target, identity) : lifeOf(newcomer.state);
+      const reference = columnStamp(state, stampGroup(incoming.model, column.number));
       if (!referenceHolds({ reference, life, order })) return false;
     }
     return true;
@@ -218,11 +230,8 @@ class Newcomers {
   }
 }
 
-function* referencesOf({ model, values }: IncomingRecord) {
-  for (const column of model.references) {
-    const value = values[model.columns.indexOf(column)];
-    if (typeof value === "string") yield { column: column.number, target: column.reference!.target, identity: value };
-  }
+function positionOf({ columns }: SyncModel, column: SyncColumn): number {
+  return columns.indexOf(column);
 }
 
 /** A value that did not come, or one that only the long way knows how to bind. */

@@ -9,6 +9,7 @@ import type {
   Random,
   ReplicationPhase,
 } from "@tidemark/plugin-api";
+import { createBatch, targetsOfOperations } from "../kernel/batch.js";
 
 const PHASES: readonly ReplicationPhase[] = ["backfill", "catch-up", "live"];
 const NO_COUNTS: BatchCounts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
@@ -50,15 +51,11 @@ export function generateBatch({
       references,
     };
   };
-  return {
-    id,
-    peer: identity(),
-    phase: PHASES[below(PHASES.length)]!,
-    // Ids are unique, not dense: a plugin must not take them for indexes.
-    operations: Array.from({ length: below(maxOperations + 1) }, (_, index) => operation(index * 3 + 1)),
-    deferred: [],
-    rejected: [],
-  };
+  const peer = identity();
+  const phase = PHASES[below(PHASES.length)]!;
+  // Ids are unique, not dense: a plugin must not take them for indexes.
+  const operations = Array.from({ length: below(maxOperations + 1) }, (_, index) => operation(index * 3 + 1));
+  return createBatch({ id, peer, phase, operations: () => operations, targets: () => targetsOfOperations(operations) });
 }
 
 /** What the kernel would say of `batch` after its commit, had everything been applied that was not set aside. */

@@ -1,38 +1,20 @@
 // Batches in a few words, and a stand-in for the kernel's record keys that notes what it is asked.
 
-import type {
-  ApplyBatch,
-  LocalRecordKey,
-  Operation,
-  OperationReference,
-  RecordKeys,
-  ReferenceResolution,
-} from "@tidemark/plugin-api";
+import type { ApplyBatch, LocalRecordKey, RecordKeys } from "@tidemark/plugin-api";
 
-export function reference(
-  column: string,
-  targetModel: string,
-  identity: string,
-  resolution?: ReferenceResolution,
-): OperationReference {
-  return { column, targetModel, identity, required: true, ...(resolution !== undefined && { resolution }) };
-}
-
-export function batchOf(...operations: readonly (Partial<Operation> & Pick<Operation, "record">)[]): ApplyBatch {
+/** What the references of a batch go to: for each model, identities with the number of references. */
+export function batchOf(
+  targets: Readonly<Record<string, Readonly<Record<string, number>>>>,
+  inBatch: Readonly<Record<string, readonly string[]>> = {},
+): Pick<ApplyBatch, "id" | "peer" | "targets"> {
   return {
     id: 1,
     peer: "peer",
-    phase: "live",
-    operations: operations.map((operation, index) => ({
-      id: index * 7,
-      model: "Entry",
-      kind: "upsert",
-      values: {},
-      references: [],
-      ...operation,
+    targets: Object.entries(targets).map(([targetModel, references]) => ({
+      targetModel,
+      references: new Map(Object.entries(references)),
+      inBatch: new Set(inBatch[targetModel]),
     })),
-    deferred: [],
-    rejected: [],
   };
 }
 

@@ -1,8 +1,8 @@
 // Resolves the references of one batch, within a limit of time. A resolution only saves work: without it the kernel looks
 // up by itself, on the connection that it holds anyway. So neither a failed query nor a crowded pool may fail a batch.
 
-import type { ApplyBatch, Clock, Logger, Subscription } from "@tidemark/plugin-api";
-import { wantedTargets, withOutcomes } from "./batch-references.js";
+import type { ApplyBatch, ApplyBatchChange, Clock, Logger, Subscription } from "@tidemark/plugin-api";
+import { resolutionOf } from "./batch-references.js";
 import type { LocalKeyOutcome, ReferenceResolver } from "./reference-resolver.js";
 import type { ResolverCounts } from "./resolver-counts.js";
 
@@ -14,19 +14,25 @@ export interface BatchResolverDeps {
   readonly maxWaitMs: number;
 }
 
-/** The batch with what could be found out in time; `undefined` when there is nothing to find out. Never rejects. */
-export async function resolveBatch(batch: ApplyBatch, deps: BatchResolverDeps): Promise<ApplyBatch | undefined> {
-  const wanted = wantedTargets(batch);
-  if (wanted.size === 0) return undefined;
+/**
+ * What could be found out in time; `undefined` when there is nothing to find out. Targets that come in the same batch are
+ * asked for too: they may have been here before. Never rejects.
+ */
+export async function resolveBatch(
+  batch: Pick<ApplyBatch, "id" | "peer" | "targets">,
+  deps: BatchResolverDeps,
+): Promise<Pick<ApplyBatchChange, "resolutions"> | undefined> {
+  const { targets } = batch;
+  if (targets.length === 0) return undefined;
   const { resolver, counts, clock, logger, maxWaitMs } = deps;
   const outcomes = new Map<string, ReadonlyMap<string, LocalKeyOutcome>>();
   const limit = timeLimit(clock, maxWaitMs);
   // One model after the other: side by side they would take connections that others wait for.
   const ask = async (): Promise<void> => {
-    for (const [model, identities] of wanted) {
-      const found = await resolver.localKeysFor({ model, identities: [...identities] });
+    for (const { targetModel, references } of targets) {
+      const found = await resolver.localKeysFor({ model: targetModel, identities: [...references.keys()] });
       if (limit.over) return;
-      outcomes.set(model, found);
+      outcomes.set(targetModel, found);
     }
   };
   const left = (reason: unknown): void =>
@@ -41,9 +47,8 @@ export async function resolveBatch(batch: ApplyBatch, deps: BatchResolverDeps): 
   } finally {
     limit.timer.dispose();
   }
-  const { batch: resolved, resolution } = withOutcomes(batch, outcomes);
-  counts.resolved(resolution);
-  return resolved;
+  counts.resolved(resolutionOf(batch, outcomes));
+  return { resolutions: outcomes };
 }
 
 /** A limit of time; `over` stays false when the timer is disposed of before. */
