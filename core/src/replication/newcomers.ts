@@ -186,6 +186,7 @@ class Newcomers {
         }
       }
     }
+    this.#options.lookup.expect(this.#db, this.#lives.wanted);
     for (let withdrawn = true; withdrawn; ) {
       withdrawn = false;
       for (const group of this.byModel.values()) {
