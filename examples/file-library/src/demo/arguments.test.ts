@@ -1,8 +1,17 @@
 import { resolve } from "node:path";
 import { describe, expect, it } from "vitest";
 import { parseArguments } from "./arguments.js";
+import { PLUGIN_NAMES } from "./plugin-names.js";
 
 const defaults = { directory: "/repository/node_modules", seed: "chance" };
+
+function refusalOf(args: readonly string[]): unknown {
+  try {
+    return parseArguments(args, defaults);
+  } catch (error) {
+    return error;
+  }
+}
 
 describe("the demo's command line", () => {
   it("indexes the repository's node_modules, whole, unless told otherwise", () => {
@@ -12,8 +21,31 @@ describe("the demo's command line", () => {
       seed: "chance",
       killSeed: null,
       maxFiles: null,
+      without: [],
       json: false,
       keep: false,
+    });
+  });
+
+  it("turns off the plugins that are named, one after the other or all", () => {
+    const without = (...args: string[]) => parseArguments(args, defaults).without;
+    expect(without("--without", "metrics", "--quick", "--without", "fk-batching")).toEqual(["fk-batching", "metrics"]);
+    expect(without("--without", "backoff", "--without", "backoff")).toEqual(["backoff"]);
+    expect(without("--without", "all")).toEqual(PLUGIN_NAMES);
+  });
+
+  it.each([
+    ["ack-prunning", "there is no such plugin here", /^Did you mean ack-pruning\? There are fk-batching, /],
+    ["prune", "there is no such plugin here", /^Did you mean ack-pruning\?/],
+    ["FK-Batching", "there is no such plugin here", /^Did you mean fk-batching\?/],
+    ["fk", "there is no such plugin here", /^Did you mean fk-batching\?/],
+    ["metric", "there is no such plugin here", /^Did you mean metrics\?/],
+    ["websocket", "without a transport the two devices would never meet", /^Any of these can be left out: fk-/],
+  ])("refuses --without %s, naming what can be left out", (name, why, advice) => {
+    expect(refusalOf(["--without", name])).toMatchObject({
+      code: "FILE_LIBRARY_INVALID_ARGUMENT",
+      why,
+      advice: expect.stringMatching(advice),
     });
   });
 
@@ -46,13 +78,7 @@ describe("the demo's command line", () => {
   it.each([[["--max-files", "none"]], [["--max-files", "0"]], [["--settle-timeout", "1.5"]]])(
     "refuses %j, saying what to write instead",
     (args) => {
-      let refusal: unknown;
-      try {
-        parseArguments(args, defaults);
-      } catch (error) {
-        refusal = error;
-      }
-      expect(refusal).toMatchObject({ code: "FILE_LIBRARY_INVALID_ARGUMENT" });
+      expect(refusalOf(args)).toMatchObject({ code: "FILE_LIBRARY_INVALID_ARGUMENT" });
     },
   );
 });

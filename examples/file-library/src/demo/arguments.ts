@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
 import { fileLibraryErrors } from "../errors.js";
+import { PLUGIN_NAMES, type PluginName } from "./plugin-names.js";
+import { pluginsWithout } from "./without.js";
 
 /** What the person who runs the demo asked for. */
 export interface DemoArguments {
@@ -15,6 +17,8 @@ export interface DemoArguments {
   readonly fileChanges: number;
   readonly recordChanges: number;
   readonly stallMs: number;
+  /** Plugins that are turned off. */
+  readonly without: readonly PluginName[];
   readonly json: boolean;
   readonly keep: boolean;
 }
@@ -33,7 +37,7 @@ export interface ArgumentDefaults {
 export function parseArguments(args: readonly string[], defaults: ArgumentDefaults): DemoArguments {
   const program = new Command("npm run demo --")
     .description(
-      "Indexes a real directory on one device and keeps the same library on a second one: two processes, a database\n" +
+      "Indexes a real directory on one device and keeps the same library on a second one: two processes, a database " +
         "each, connected over WebSocket on this machine. Ends with exit code 0 only if both are exactly equal.",
     )
     .option("--dir <path>", "the directory to index; it is only read (default: this repository's node_modules)")
@@ -42,6 +46,11 @@ export function parseArguments(args: readonly string[], defaults: ArgumentDefaul
     .option("--kill", "kill one of the processes (SIGKILL) at a random moment of each phase, and start it again")
     .addOption(new Option("--kill-seed <text>", "decides the moments of --kill; implies it"))
     .option("--seed <text>", "decides all changes that are made; the same seed makes the same changes")
+    .addOption(
+      new Option("--without <plugin>", `turn a plugin off, to compare: ${PLUGIN_NAMES.join(", ")}, or all; repeatable`)
+        .argParser((value, values: readonly string[]) => [...values, value])
+        .default([], "all plugins run"),
+    )
     .option("--json", "print one JSON object as the last line of standard output, and all else to standard error")
     .option("--keep", "leave the databases, and say where they are")
     .option("--work-dir <path>", "where to put databases and scratch trees (default: the system's temporary directory)")
@@ -59,6 +68,7 @@ export function parseArguments(args: readonly string[], defaults: ArgumentDefaul
     keep?: true;
     workDir?: string;
     settleTimeout: string;
+    without: readonly string[];
   }>();
   const quick = options.quick === true;
   const seed = options.seed ?? defaults.seed;
@@ -72,6 +82,7 @@ export function parseArguments(args: readonly string[], defaults: ArgumentDefaul
     fileChanges: quick ? 60 : 200,
     recordChanges: quick ? 150 : 900,
     stallMs: positive("--settle-timeout", options.settleTimeout) * 1_000,
+    without: pluginsWithout(options.without),
     json: options.json === true,
     keep: options.keep === true,
   };

@@ -6,6 +6,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { buildScratchTree } from "../mutations/scratch-tree.js";
+import type { DeviceFigures } from "./figures.js";
+import { PLUGIN_NAMES } from "./plugin-names.js";
 
 /**
  * The demo as a person runs it, in small: the built program, two real processes, a real directory. `npm test` builds
@@ -36,6 +38,11 @@ interface Run {
     readonly durationMs: Readonly<Record<string, number>>;
     readonly syncTableBytes: { readonly A: number; readonly B: number };
     readonly kills: readonly unknown[];
+    readonly plugins: Readonly<Record<string, { readonly on: boolean }>>;
+    readonly figures: Readonly<Record<"A" | "B", DeviceFigures>>;
+    readonly forgotten: Readonly<Record<"A" | "B", { readonly logEntries: number } | null>>;
+    readonly logEntries: Readonly<Record<"A" | "B", number>>;
+    readonly parked: Readonly<Record<"A" | "B", Readonly<Record<string, number>>>>;
   };
   readonly log: string;
 }
@@ -86,9 +93,49 @@ describe("the demo", { timeout: RUN_TIMEOUT_MS + 20_000 }, () => {
     expect(json.syncTableBytes.A).toBeGreaterThan(0);
   }
 
-  it("brings two devices into step, and leaves nothing behind", async () => {
-    expectInStep(await demo("--seed", "calm"));
+  it("brings two devices into step with all plugins, tells what they did, and leaves nothing behind", async () => {
+    const run = await demo("--seed", "calm");
+    expectInStep(run);
+    const { plugins, figures, forgotten, logEntries, syncTableBytes, parked, durationMs } = run.json;
+    expect(Object.keys(plugins)).toEqual(PLUGIN_NAMES);
+    for (const [name, { on }] of Object.entries(plugins)) expect(on, name).toBe(true);
+    const nothing = { hidden: 0, dead: 0, quarantined: 0, deferred: 0, foreign: 0 };
+    expect(parked).toEqual({ A: nothing, B: nothing });
+    expect(durationMs.forget).toBeGreaterThan(0);
+    for (const name of ["A", "B"] as const) {
+      const { references, log, pool, health, received } = figures[name];
+      expect(received, name).toBeGreaterThan(100);
+      expect(references.spared, name).toBeGreaterThan(references.queries);
+      expect(references.lookups, name).toBeLessThan(references.spared);
+      expect(forgotten[name], name).toMatchObject({ logEntries: 0 });
+      expect(logEntries[name], name).toBe(0);
+      expect(syncTableBytes[name], name).toBeLessThan(1024 * 1024);
+      expect(log.prunedEntries, name).toBeGreaterThan(500);
+      expect(log.largestEntries, name).toBeGreaterThan(0);
+      expect(log.largestBytes, name).toBeGreaterThan(syncTableBytes[name]);
+      expect(pool, name).toMatchObject({ limit: 30, timeouts: 0 });
+      expect(pool?.peak, name).toBeGreaterThan(0);
+      expect(health?.now, name).toMatch(/^(ok|degraded|failing)$/);
+    }
+    expect(run.log).toContain("less than 1 MiB");
     expect(await readdir(work)).toEqual(["tree"]);
+  });
+
+  it("does so without any of them, plainly", async () => {
+    const run = await demo("--seed", "calm", "--without", "all");
+    expectInStep(run);
+    const { plugins, figures, forgotten, logEntries } = run.json;
+    for (const [name, { on }] of Object.entries(plugins)) expect(on, name).toBe(false);
+    expect(forgotten).toEqual({ A: null, B: null });
+    for (const name of ["A", "B"] as const) {
+      const { references, log, pool, health } = figures[name];
+      expect(references, name).toMatchObject({ spared: 0, queries: 0 });
+      expect(references.lookups, name).toBeGreaterThan(100);
+      expect(log.prunedEntries, name).toBe(0);
+      expect(logEntries[name], name).toBeGreaterThan(500);
+      expect([pool, health], name).toEqual([null, null]);
+    }
+    expect(run.log).toContain("off: the log stays at");
   });
 
   it("does so while processes are killed", async () => {

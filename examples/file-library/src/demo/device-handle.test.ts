@@ -14,12 +14,14 @@ describe("a device's process, seen from the demo", () => {
   let work: string;
   let device: DeviceHandle;
   let messages: DeviceMessage[];
+  let kills: number;
   let restarts: number;
   let onMessage: (message: DeviceMessage) => void;
 
   beforeEach(async () => {
     work = await mkdtemp(join(tmpdir(), "file-library-handle-"));
     messages = [];
+    kills = 0;
     restarts = 0;
     onMessage = () => undefined;
     device = new DeviceHandle({
@@ -33,6 +35,7 @@ describe("a device's process, seen from the demo", () => {
         listenPort: 0,
         peers: [],
         online: true,
+        without: [],
       },
       script: fileURLToPath(new URL("./fake-device.test-support.mjs", import.meta.url)),
       clock: systemClock,
@@ -40,6 +43,7 @@ describe("a device's process, seen from the demo", () => {
         messages.push(message);
         onMessage(message);
       },
+      onKilled: () => kills++,
       onRestarted: () => restarts++,
     });
   });
@@ -74,7 +78,7 @@ describe("a device's process, seen from the demo", () => {
       { listenPort: 4711, online: true, peers: ["ws://127.0.0.1:1"] },
     ]);
     expect(calls).toEqual(["scratch", "scratch"]);
-    expect(restarts).toBe(1);
+    expect([kills, restarts]).toEqual([1, 1]);
   });
 
   it("opens the successor offline when the device was offline", async () => {

@@ -21,7 +21,9 @@ export interface DeviceHandleOptions {
   readonly script: string;
   readonly clock: Clock;
   readonly onMessage: (message: DeviceMessage) => void;
-  /** The process has been started again after a kill. */
+  /** The process was killed. It is started again. */
+  readonly onKilled: () => void;
+  /** It has been. */
   readonly onRestarted: () => void;
 }
 
@@ -45,7 +47,7 @@ export class DeviceHandle {
   #nextId = 1;
   #killing = false;
   #closing = false;
-  #started = false;
+  #wasKilled = false;
   #lastWords = "";
   /** Set when the process ended by itself: it is not started again. */
   #failure: unknown = null;
@@ -133,15 +135,18 @@ export class DeviceHandle {
     child.stderr?.setEncoding("utf8").on("data", (text: string) => {
       this.#lastWords = (this.#lastWords + text).slice(-LAST_WORDS_CHARACTERS);
     });
-    child.on("message", (value) => this.#receive(value));
+    child.on("message", (value) => {
+      // What a killed process has said may arrive when its successor speaks already.
+      if (this.#child === child) this.#receive(value);
+    });
     // `exit` says that the process is gone, so its locks and its port are free.
     child.on("exit", (code, signal) => this.#ended(code, signal));
     child.on("error", (error) => this.#failAll(error));
     const { url } = await this.#ask("open", { setup: this.#setup });
     // Others know the address by now, so a successor must listen there too.
     if (url !== null) this.#setup = { ...this.#setup, listenPort: Number(new URL(url).port) };
-    if (this.#started) this.#options.onRestarted();
-    this.#started = true;
+    if (this.#wasKilled) this.#options.onRestarted();
+    this.#wasKilled = false;
   }
 
   #ask<Kind extends CommandKind>(kind: Kind, command: Commands[Kind]): Promise<Results[Kind]> {
@@ -178,6 +183,8 @@ export class DeviceHandle {
       const output = this.#lastWords.trim();
       this.#failAll(fileLibraryErrors.deviceEnded({ device: this.name, how: "the demo has ended it", output }));
     } else if (this.#killing) {
+      this.#wasKilled = true;
+      this.#options.onKilled();
       this.#failAll(KILLED);
       // At once, also when nothing is asked of it: the other device may be waiting for it. A failure comes up with the
       // next command.

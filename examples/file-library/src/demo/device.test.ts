@@ -33,6 +33,7 @@ describe("a device", () => {
         listenPort: null,
         peers: [],
         online: true,
+        without: [],
       },
     });
   });

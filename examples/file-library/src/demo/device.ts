@@ -9,8 +9,8 @@ import type { CommandKind, Commands, DeviceMessage, DeviceSetup, Results } from 
 import { throttled } from "./throttle.js";
 
 /**
- * What a device does: carries out commands, one after the other (only the status may be asked at any time, because it
- * reads alone), and tells how far it is. Knows nothing of processes.
+ * What a device does: carries out commands, one after the other (only the status and the report may be asked at any time,
+ * because they read alone), and tells how far it is. Knows nothing of processes.
  */
 export interface DeviceDeps {
   readonly clock: Clock;
@@ -20,7 +20,9 @@ export interface DeviceDeps {
 }
 
 const PROGRESS_INTERVAL_MS = 100;
-const RECORDS_INTERVAL_MS = 500;
+const REPORT_INTERVAL_MS = 500;
+/** Counting a large library takes long; this part of the time it may take. */
+const REPORT_SHARE = 0.05;
 
 export class Device {
   readonly #deps: DeviceDeps;
@@ -38,7 +40,7 @@ export class Device {
   /** Carries out a command. Rejects with what went wrong. */
   handle<Kind extends CommandKind>(request: { readonly kind: Kind } & Commands[Kind]): Promise<Results[Kind]> {
     const handler = this.#handlers[request.kind] as (command: Commands[Kind]) => Promise<Results[Kind]>;
-    if (request.kind === "status") return handler(request);
+    if (request.kind === "status" || request.kind === "report") return handler(request);
     if (request.kind === "close") this.#ending.abort(new Error("the device is closing"));
     const outcome = this.#turn.then(() => handler(request));
     this.#turn = outcome.catch(() => undefined);
@@ -52,12 +54,12 @@ export class Device {
 
   readonly #handlers: { readonly [Kind in CommandKind]: (command: Commands[Kind]) => Promise<Results[Kind]> } = {
     open: async ({ setup }) => {
-      const { logger, send } = this.#deps;
+      const { logger, clock, send } = this.#deps;
       const onNotice = (text: string) => send({ kind: "notice", text });
       this.#setup = setup;
-      this.#library = await Library.open({ setup, logger, onNotice });
+      this.#library = await Library.open({ setup, logger, clock, onNotice });
       const url = setup.online ? await this.#library.goOnline() : null;
-      this.#reportRecords();
+      this.#reportAgainAndAgain();
       return { url };
     },
 
@@ -112,7 +114,11 @@ export class Device {
       return null;
     },
 
+    forget: async ({ patienceMs }) => this.#opened().untilForgotten(patienceMs, this.#ending.signal),
+
     status: async () => this.#opened().status(),
+
+    report: async () => this.#opened().report(),
 
     compare: async () => this.#opened().compare(this.#ending.signal),
 
@@ -137,20 +143,21 @@ export class Device {
     });
   }
 
-  /** Tells now and then how many records are here, so that a person sees them arrive. */
-  #reportRecords(): void {
+  /** Tells now and then how many records are here and what has been counted, so that a person sees them arrive. */
+  #reportAgainAndAgain(): void {
+    const { clock, logger, send } = this.#deps;
     const report = async () => {
       const library = this.#library;
       if (this.#closed || library === null) return;
+      const startedMs = clock.monotonicMs();
       try {
-        const counts = await library.rowCounts();
-        const rows = Object.values(counts).reduce((sum, count) => sum + count, 0);
-        this.#deps.send({ kind: "records", rows, received: library.received });
+        send({ kind: "report", report: await library.report() });
       } catch (error) {
-        // Only a display: the database may be closing.
-        this.#deps.logger.debug("could not count the records", { error });
+        // Only a display: the device may be going offline, or the database may be closing.
+        logger.debug("could not report", { error });
       }
-      this.#deps.clock.setTimeout(report, RECORDS_INTERVAL_MS);
+      const tookMs = clock.monotonicMs() - startedMs;
+      clock.setTimeout(report, Math.max(REPORT_INTERVAL_MS, tookMs / REPORT_SHARE));
     };
     void report();
   }

@@ -1,12 +1,21 @@
-import { createTidemark, defineConfig, type Tidemark, tidemarkDataSourceOptions } from "@tidemark/core";
-import type { Logger } from "@tidemark/plugin-api";
+import {
+  createTidemark,
+  defineConfig,
+  type PluginSetting,
+  type Tidemark,
+  tidemarkDataSourceOptions,
+} from "@tidemark/core";
+import type { CatchUpDecision, Clock, Logger } from "@tidemark/plugin-api";
 import { websocket, websocketAddress } from "@tidemark/plugin-websocket";
 import { DataSource } from "typeorm";
 import { registerDevice } from "../indexer/location-registry.js";
 import { fileLibraryEntities, fileLibraryModels } from "../models/registration.js";
+import { FigureCounter } from "./figure-counter.js";
 import { independentDigest } from "./independent-digest.js";
-import type { Comparison, DeviceSetup, DeviceStatus, ModelDigest } from "./messages.js";
+import type { Comparison, DeviceReport, DeviceSetup, DeviceStatus, ModelDigest } from "./messages.js";
 import { modelNameOf } from "./model-names.js";
+import { demoPlugins } from "./plugins.js";
+import { type Forgotten, untilForgotten } from "./until-forgotten.js";
 
 /**
  * The library of one device: an ordinary TypeORM data source, and Tidemark beside it. The only file of the example that
@@ -16,15 +25,19 @@ export class Library {
   readonly dataSource: DataSource;
   readonly #setup: DeviceSetup;
   readonly #logger: Logger;
+  readonly #clock: Clock;
   readonly #onNotice: (text: string) => void;
+  readonly #figures = new FigureCounter();
   #tidemark: Tidemark | null = null;
-  #received = 0;
+  /** Ids of the plugins that run, or ran when this device was last online. */
+  #plugins: readonly string[] = [];
 
-  private constructor({ dataSource, setup, logger, onNotice }: LibraryOptions & { readonly dataSource: DataSource }) {
-    this.dataSource = dataSource;
-    this.#setup = setup;
-    this.#logger = logger;
-    this.#onNotice = onNotice;
+  private constructor(options: LibraryOptions & { readonly dataSource: DataSource }) {
+    this.dataSource = options.dataSource;
+    this.#setup = options.setup;
+    this.#logger = options.logger;
+    this.#clock = options.clock;
+    this.#onNotice = options.onNotice;
   }
 
   /** Opens the database, creating it where it is missing. */
@@ -42,24 +55,21 @@ export class Library {
     return new Library({ ...options, dataSource });
   }
 
-  /** Records that have come from the other device since this process started. */
-  get received(): number {
-    return this.#received;
-  }
-
   /** Starts to sync. Returns the address at which this device listens, or null. */
   async goOnline(): Promise<string | null> {
     if (this.#tidemark === null) {
       const tidemark = createTidemark({
         dataSource: this.dataSource,
         entities: fileLibraryModels,
-        plugins: [websocket],
+        plugins: [websocket, ...Object.values(demoPlugins).map(({ plugin }) => plugin)],
         settings: this.#settings(),
         logger: this.#logger,
       });
       this.#listen(tidemark);
+      this.#figures.begin(tidemark);
       await tidemark.start();
       this.#tidemark = tidemark;
+      this.#plugins = tidemark.report().plugins.flatMap(({ id, state }) => (state === "active" ? [id] : []));
       await registerDevice({
         dataSource: this.dataSource,
         deviceId: this.#setup.deviceId,
@@ -74,6 +84,7 @@ export class Library {
     const tidemark = this.#tidemark;
     this.#tidemark = null;
     await tidemark?.stop();
+    this.#figures.end();
   }
 
   async close(): Promise<void> {
@@ -95,6 +106,7 @@ export class Library {
     const tidemark = this.#tidemark;
     if (tidemark === null) return { ...OFFLINE, rows };
     const { peers, backfill, parked, outbox, logEntries, syncTableBytes } = await tidemark.status();
+    this.#figures.sized({ logEntries, syncTableBytes });
     const readyPeers = peers.filter((peer) => peer.connected && peer.state === "ready").length;
     const backfilling = backfill !== null;
     return {
@@ -107,6 +119,19 @@ export class Library {
       parked,
       rows,
     };
+  }
+
+  /** How many records are here, and what has been counted since this process started. */
+  async report(): Promise<DeviceReport> {
+    const { rows } = await this.status();
+    const records = Object.values(rows).reduce((sum, count) => sum + count, 0);
+    return { records, plugins: this.#plugins, figures: this.#figures.read() };
+  }
+
+  /** Waits until everybody has acknowledged and the log is empty. A device that is offline has nothing to wait for. */
+  async untilForgotten(patienceMs: number, signal: AbortSignal): Promise<Forgotten> {
+    if (this.#tidemark === null) return { logEntries: 0, heldBackBy: [] };
+    return untilForgotten({ tidemark: this.#tidemark, clock: this.#clock, patienceMs, signal });
   }
 
   /**
@@ -130,11 +155,16 @@ export class Library {
   }
 
   #settings() {
-    const { libraryId, secret, role, deviceId, name, listenPort, peers } = this.#setup;
+    const { libraryId, secret, role, deviceId, name, listenPort, peers, without } = this.#setup;
+    const plugins: Record<string, PluginSetting> = {};
+    for (const [id, { settings }] of Object.entries(demoPlugins)) {
+      plugins[id] = { enabled: !without.includes(id), ...(settings && { settings }) };
+    }
     return defineConfig({
       library: { id: libraryId, secret, role },
       device: { id: deviceId, name: `Device ${name}` },
       plugins: {
+        ...plugins,
         websocket: {
           settings: {
             ...(listenPort === null ? {} : { listen: { port: listenPort } }),
@@ -148,11 +178,7 @@ export class Library {
     });
   }
 
-  #listen(tidemark: Tidemark): void {
-    const { events } = tidemark;
-    events.on("batchApplied", ({ counts }) => {
-      this.#received += counts.applied;
-    });
+  #listen({ events }: Tidemark): void {
     events.on("backfillStarted", ({ resumed }) => {
       this.#onNotice(resumed ? "takes up its backfill where it was" : "starts its backfill");
     });
@@ -160,15 +186,23 @@ export class Library {
     events.on("peerRefused", ({ reason, code }) =>
       this.#onNotice(`was refused, or refused a peer: ${reason} (${code})`),
     );
-    events.on("catchUpFailed", ({ reason, code }) => this.#onNotice(`will try to catch up again: ${reason} (${code})`));
+    events.on("catchUpFailed", ({ reason, code }) => this.#onNotice(`could not catch up: ${reason} (${code})`));
+    events.on("catchUpDecided", ({ decision, decidedBy }) => this.#onNotice(inWords(decision, decidedBy)));
     events.on("changeRefused", ({ model, reason }) => this.#onNotice(`took back a change of ${model}: ${reason}`));
     events.on("captureGap", ({ table, reason }) => this.#onNotice(`may have missed writes to ${table}: ${reason}`));
   }
 }
 
+function inWords(decision: CatchUpDecision, decidedBy: string): string {
+  if (decision.action === "give-up") return `does not try again, says ${decidedBy}`;
+  const what = decision.action === "retry" ? "tries again" : "takes everything anew";
+  return `${what} in ${Math.round(decision.delayMs)} ms, says ${decidedBy}`;
+}
+
 interface LibraryOptions {
   readonly setup: DeviceSetup;
   readonly logger: Logger;
+  readonly clock: Clock;
   /** Something that a person may want to read, as the end of a sentence that begins with the device's name. */
   readonly onNotice: (text: string) => void;
 }

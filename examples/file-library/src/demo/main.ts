@@ -42,7 +42,8 @@ async function main(): Promise<number> {
     const outcome = await inWorkDirectory(options, async (workDirectory) => {
       kept = options.keep ? workDirectory : null;
       stream.write(`${colours.bold("Tidemark")}: ${directory} on device A, the same library on device B\n`);
-      stream.write(`${colours.dim(`seed ${options.seed}, databases in ${workDirectory}`)}\n`);
+      const without = options.without.length === 0 ? "all plugins on" : `without ${options.without.join(", ")}`;
+      stream.write(`${colours.dim(`${without}, seed ${options.seed}, databases in ${workDirectory}`)}\n`);
       const display = stream.isTTY
         ? new BarProgress({ stream, colours, clock: systemClock })
         : new LineProgress({ stream, colours, clock: systemClock });

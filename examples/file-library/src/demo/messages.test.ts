@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { NO_FIGURES } from "./figures.js";
 import { parseMessage, parseRequest, parseResult } from "./messages.js";
 
 const invalid = (why: string) => expect.objectContaining({ code: "FILE_LIBRARY_INVALID_MESSAGE", why });
@@ -17,6 +18,8 @@ describe("messages between the demo and its devices", () => {
     const message = { kind: "progress", task: "t", unit: "files", done: 1, total: 2 };
     expect(parseMessage(message, "A")).toBe(message);
     expect(parseResult("offline", undefined, "A")).toBeNull();
+    const report = { records: 1, plugins: ["metrics"], figures: NO_FIGURES };
+    expect(parseResult("report", report, "A")).toBe(report);
   });
 
   it.each([
@@ -34,6 +37,10 @@ describe("messages between the demo and its devices", () => {
   it("refuse results of another shape", () => {
     expect(refusalOf(() => parseResult("status", { idle: true }, "A"))).toEqual(
       invalid("the result of status.readyPeers is not a number"),
+    );
+    const report = { records: 1, plugins: [], figures: { ...NO_FIGURES, log: 7 } };
+    expect(refusalOf(() => parseMessage({ kind: "report", report }, "A"))).toEqual(
+      invalid("report.report.figures.log is not an object"),
     );
   });
 });

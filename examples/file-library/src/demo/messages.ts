@@ -1,5 +1,7 @@
 import { fileLibraryErrors } from "../errors.js";
 import type { IndexResult } from "../indexer/index-location.js";
+import type { DeviceFigures } from "./figures.js";
+import type { Forgotten } from "./until-forgotten.js";
 
 /**
  * What the demo and its two device processes say to each other over IPC. Every command can be given again after its
@@ -21,6 +23,8 @@ export interface DeviceSetup {
   readonly peers: readonly string[];
   /** Whether to take part in sync at once. */
   readonly online: boolean;
+  /** Plugins that are turned off. */
+  readonly without: readonly string[];
 }
 
 export interface Commands {
@@ -42,7 +46,10 @@ export interface Commands {
     readonly fileChanges: number;
     readonly recordChanges: number;
   };
+  /** Waits until everybody has acknowledged everything and the log is empty; gives up when nothing moves for so long. */
+  readonly forget: { readonly patienceMs: number };
   readonly status: Record<never, never>;
+  readonly report: Record<never, never>;
   readonly compare: Record<never, never>;
   readonly close: Record<never, never>;
 }
@@ -58,7 +65,9 @@ export interface Results {
   readonly index: IndexResult;
   readonly scratch: null;
   readonly round: null;
+  readonly forget: Forgotten;
   readonly status: DeviceStatus;
+  readonly report: DeviceReport;
   readonly compare: Comparison;
   readonly close: null;
 }
@@ -66,6 +75,16 @@ export interface Results {
 export interface OnlineResult {
   /** Where this device listens; null when it does not. */
   readonly url: string | null;
+}
+
+/** What a device tells of itself all the time. */
+export interface DeviceReport {
+  /** How many records are here. */
+  readonly records: number;
+  /** Ids of the plugins that run, or ran when the device was last online. */
+  readonly plugins: readonly string[];
+  /** Since this process started. */
+  readonly figures: DeviceFigures;
 }
 
 export interface DeviceStatus {
@@ -120,8 +139,7 @@ export type DeviceMessage =
       readonly done: number;
       readonly total: number;
     }
-  /** How many records are here, and how many have come from the peer since this process started. */
-  | { readonly kind: "records"; readonly rows: number; readonly received: number }
+  | { readonly kind: "report"; readonly report: DeviceReport }
   | { readonly kind: "notice"; readonly text: string };
 
 type Shape = "string" | "number" | "boolean" | "object" | "list" | "any";
@@ -135,7 +153,9 @@ const COMMAND_FIELDS: Readonly<Record<CommandKind, Fields>> = {
   index: { root: "string", label: "string", skip: "list", maxFiles: "?number" },
   scratch: { root: "string", seed: "string", files: "number" },
   round: { root: "string", seed: "string", round: "string", fileChanges: "number", recordChanges: "number" },
+  forget: { patienceMs: "number" },
   status: {},
+  report: {},
   compare: {},
   close: {},
 };
@@ -150,13 +170,14 @@ const SETUP_FIELDS: Fields = {
   listenPort: "?number",
   peers: "list",
   online: "boolean",
+  without: "list",
 };
 
 const MESSAGE_FIELDS: Readonly<Record<DeviceMessage["kind"], Fields>> = {
   result: { id: "number", result: "any" },
   failure: { id: "number", code: "string", message: "string" },
   progress: { task: "string", unit: "string", done: "number", total: "number" },
-  records: { rows: "number", received: "number" },
+  report: { report: "object" },
   notice: { text: "string" },
 };
 
@@ -177,6 +198,7 @@ const RESULT_FIELDS: Readonly<Record<CommandKind, Fields | null>> = {
   },
   scratch: null,
   round: null,
+  forget: { logEntries: "number", heldBackBy: "list" },
   status: {
     idle: "boolean",
     readyPeers: "number",
@@ -187,8 +209,18 @@ const RESULT_FIELDS: Readonly<Record<CommandKind, Fields | null>> = {
     parked: "object",
     rows: "object",
   },
+  report: { records: "number", plugins: "list", figures: "object" },
   compare: { models: "object", foreignKeyViolations: "number" },
   close: null,
+};
+
+const FIGURES_FIELDS: Fields = {
+  received: "number",
+  references: "object",
+  log: "object",
+  catchUps: "object",
+  pool: "?object",
+  health: "?object",
 };
 
 const PARKED_FIELDS: Fields = {
@@ -214,6 +246,7 @@ export function parseRequest(value: unknown): Request {
 export function parseMessage(value: unknown, from: string): DeviceMessage {
   const kind = kindOf(value, MESSAGE_FIELDS, from);
   check(value, MESSAGE_FIELDS[kind], from, kind);
+  if (kind === "report") checkReport((value as { report: unknown }).report, from, "report.report");
   return value as DeviceMessage;
 }
 
@@ -223,10 +256,16 @@ export function parseResult<Kind extends CommandKind>(kind: Kind, value: unknown
   if (fields === null) return null as Results[Kind];
   check(value, fields, from, `the result of ${kind}`);
   if (kind === "status") check((value as DeviceStatus).parked, PARKED_FIELDS, from, "the result of status.parked");
+  if (kind === "report") checkReport(value, from, "the result of report");
   if (kind === "compare") {
     for (const [name, model] of Object.entries((value as Comparison).models)) check(model, MODEL_FIELDS, from, name);
   }
   return value as Results[Kind];
+}
+
+function checkReport(value: unknown, from: string, what: string): void {
+  check(value, RESULT_FIELDS.report!, from, what);
+  check((value as DeviceReport).figures, FIGURES_FIELDS, from, `${what}.figures`);
 }
 
 function kindOf<Kind extends string>(value: unknown, known: Readonly<Record<Kind, unknown>>, from: string): Kind {
@@ -239,9 +278,16 @@ function check(value: unknown, fields: Fields, from: string, what: string): void
   if (!isObject(value)) throw fileLibraryErrors.invalidMessage({ from, message: `${what} is not an object` });
   for (const [field, shape] of Object.entries(fields)) {
     if (!hasShape(value[field], shape)) {
-      throw fileLibraryErrors.invalidMessage({ from, message: `${what}.${field} is not a ${shape.replace("?", "")}` });
+      throw fileLibraryErrors.invalidMessage({
+        from,
+        message: `${what}.${field} is not ${aOrAn(shape.replace("?", ""))}`,
+      });
     }
   }
+}
+
+function aOrAn(noun: string): string {
+  return /^[aeiou]/.test(noun) ? `an ${noun}` : `a ${noun}`;
 }
 
 function hasShape(value: unknown, shape: string): boolean {

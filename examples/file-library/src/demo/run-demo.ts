@@ -3,11 +3,14 @@ import { type Clock, isTidemarkError, type Random } from "@tidemark/plugin-api";
 import type { IndexResult } from "../indexer/index-location.js";
 import { uuidV5 } from "../indexer/uuid.js";
 import { DeviceHandle } from "./device-handle.js";
+import { addFigures, type DeviceFigures, NO_FIGURES } from "./figures.js";
 import { untilInStep } from "./in-step.js";
 import { KillPlan } from "./kill-plan.js";
-import type { DeviceMessage, DeviceName, DeviceSetup } from "./messages.js";
+import type { DeviceMessage, DeviceName, DeviceReport, DeviceSetup } from "./messages.js";
+import { PLUGIN_NAMES, type PluginName } from "./plugin-names.js";
 import type { DemoOutcome, PhaseFigures } from "./result.js";
 import type { ProgressDisplay } from "./ui/progress.js";
+import type { Forgotten } from "./until-forgotten.js";
 
 /**
  * The demo's course: two devices in two processes, from an empty library to the last comparison. Reads from top to
@@ -26,6 +29,8 @@ export interface DemoOptions {
   readonly recordChanges: number;
   /** How long nothing may move before the demo gives up. */
   readonly stallMs: number;
+  /** Plugins that are turned off. */
+  readonly without: readonly PluginName[];
   /** Null: nobody is killed. */
   readonly killSeed: string | null;
   readonly kept: string | null;
@@ -59,12 +64,15 @@ export async function runDemo(options: DemoOptions, deps: DemoDeps): Promise<Dem
   }
 }
 
-interface Figures {
-  rows: number;
-  /** Over all processes that this device has had. */
-  received: number;
-  /** As the present process counts. */
-  receivedByProcess: number;
+/** What is known of a device. */
+interface Account {
+  records: number;
+  /** Ids of the plugins that run. */
+  plugins: readonly string[];
+  /** Of the processes that this device has had before. */
+  earlier: DeviceFigures;
+  /** Of the present process, as it has told last. */
+  present: DeviceFigures;
   /** Items passed over, by the directory that was indexed, as of its last run. */
   readonly problems: Map<string, number>;
 }
@@ -73,24 +81,29 @@ class DemoRun {
   readonly #options: DemoOptions;
   readonly #deps: DemoDeps;
   readonly #devices: Readonly<Record<DeviceName, DeviceHandle>>;
-  readonly #figures: Readonly<Record<DeviceName, Figures>> = {
-    A: { rows: 0, received: 0, receivedByProcess: 0, problems: new Map() },
-    B: { rows: 0, received: 0, receivedByProcess: 0, problems: new Map() },
-  };
+  readonly #accounts: Readonly<Record<DeviceName, Account>> = { A: newAccount(), B: newAccount() };
   readonly #phases: Record<string, PhaseFigures> = {};
   readonly #kills: KillPlan | null;
+  /** Rejects when the demo is to stop. */
+  readonly #aborted: Promise<never>;
   /** Called with every message; set by whoever waits for one. */
   #wake: (() => void)[] = [];
   #indexedByA = 0;
+  #recordsBefore: Readonly<Record<DeviceName, number>> = { A: 0, B: 0 };
 
   constructor(options: DemoOptions, deps: DemoDeps) {
     this.#options = options;
     this.#deps = deps;
-    const onAbort = () => {
-      deps.display.stop();
-      deps.display.note("Stopping: both processes break off what they are doing …");
-    };
-    deps.signal.addEventListener("abort", onAbort, { once: true });
+    this.#aborted = new Promise((_, reject) => {
+      const onAbort = () => {
+        deps.display.stop();
+        deps.display.note("Stopping: both processes break off what they are doing …");
+        reject(deps.signal.reason);
+      };
+      deps.signal.addEventListener("abort", onAbort, { once: true });
+    });
+    // Nobody may be waiting for it.
+    this.#aborted.catch(() => undefined);
     const secret = Buffer.from(deps.random.bytes(24)).toString("base64url");
     const libraryId = `demo ${options.seed}`;
     const device = (name: DeviceName) =>
@@ -99,10 +112,12 @@ class DemoRun {
         script: deps.deviceScript,
         clock: deps.clock,
         onMessage: (message) => this.#receive(name, message),
-        onRestarted: () => {
-          this.#figures[name].receivedByProcess = 0;
-          deps.display.note(`${name} is back`);
+        onKilled: () => {
+          const account = this.#accounts[name];
+          account.earlier = this.#figuresOf(name);
+          account.present = NO_FIGURES;
         },
+        onRestarted: () => deps.display.note(`${name} is back`),
       });
     this.#devices = { A: device("A"), B: device("B") };
     this.#kills =
@@ -118,7 +133,8 @@ class DemoRun {
 
   async run(): Promise<DemoOutcome> {
     const { A, B } = this.#devices;
-    const { directory, seed, workDirectory, killSeed, kept } = this.#options;
+    const { directory, seed, workDirectory, killSeed, kept, stallMs } = this.#options;
+    const patience = { patienceMs: stallMs };
 
     await this.#phase(
       "index and join",
@@ -157,6 +173,14 @@ class DemoRun {
       return this.#inStep();
     });
 
+    const forgotten = { A: null, B: null } as Record<DeviceName, Forgotten | null>;
+    if (this.#isOn("ack-pruning")) {
+      await this.#phase("forget", "Until everybody has acknowledged, and the logs have been pruned", async () => {
+        [forgotten.A, forgotten.B] = await Promise.all([A.request("forget", patience), B.request("forget", patience)]);
+        return [];
+      });
+    }
+
     await this.#phase("compare", "Digests of all models, and all references", async () => {
       await Promise.all([A.request("compare", {}), B.request("compare", {})]);
       return [];
@@ -164,6 +188,7 @@ class DemoRun {
     // Once more, with nobody killed: figures of one moment.
     const [compareA, compareB] = await Promise.all([A.request("compare", {}), B.request("compare", {})]);
     const [statusA, statusB] = await Promise.all([A.request("status", {}), B.request("status", {})]);
+    await this.#askForReports();
     this.#deps.display.stop();
     return {
       directory,
@@ -171,7 +196,10 @@ class DemoRun {
       phases: this.#phases,
       comparison: { A: compareA, B: compareB },
       status: { A: statusA, B: statusB },
-      problems: { A: sum(this.#figures.A.problems.values()), B: sum(this.#figures.B.problems.values()) },
+      plugins: Object.fromEntries(PLUGIN_NAMES.map((name) => [name, this.#isOn(name)])) as Record<PluginName, boolean>,
+      figures: { A: this.#figuresOf("A"), B: this.#figuresOf("B") },
+      forgotten,
+      problems: { A: sum(this.#accounts.A.problems.values()), B: sum(this.#accounts.B.problems.values()) },
       kills: killSeed === null ? [] : (this.#kills?.kills ?? []),
       kept: kept === null ? null : workDirectory,
     };
@@ -195,7 +223,31 @@ class DemoRun {
       listenPort: name === "A" ? 0 : null,
       peers: [],
       online: true,
+      without: this.#options.without,
     };
+  }
+
+  /** Over all processes that this device has had. */
+  #figuresOf(name: DeviceName): DeviceFigures {
+    const { earlier, present } = this.#accounts[name];
+    return addFigures(earlier, present);
+  }
+
+  /** Whether a plugin runs on both devices. They know better than the command line: the environment may turn it off. */
+  #isOn(plugin: PluginName): boolean {
+    return NAMES.every((name) => this.#accounts[name].plugins.includes(plugin));
+  }
+
+  async #askForReports(): Promise<void> {
+    const ask = async (name: DeviceName) => this.#book(name, await this.#devices[name].request("report", {}));
+    await Promise.all(NAMES.map(ask));
+  }
+
+  #book(name: DeviceName, { records, plugins, figures }: DeviceReport): void {
+    const account = this.#accounts[name];
+    account.records = records;
+    account.plugins = plugins;
+    account.present = figures;
   }
 
   /** Runs one phase: measures it, shows it, and lets it be disturbed. */
@@ -204,20 +256,21 @@ class DemoRun {
     signal.throwIfAborted();
     display.phase(`${name[0]!.toUpperCase()}${name.slice(1)}: ${title}`);
     this.#kills?.enter(name);
+    this.#recordsBefore = { A: this.#accounts.A.records, B: this.#accounts.B.records };
     const startedMs = clock.monotonicMs();
-    const receivedBefore = { A: this.#figures.A.received, B: this.#figures.B.received };
-    const aborted = new Promise<never>((_, reject) => {
-      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
-    });
-    const done = await Promise.race([work(), aborted]);
+    const receivedBefore = { A: this.#figuresOf("A").received, B: this.#figuresOf("B").received };
+    const done = await Promise.race([work(), this.#aborted]);
     this.#kills?.leave();
+    const durationMs = clock.monotonicMs() - startedMs;
+    // What has come in this phase belongs to it, also what the devices have not told yet.
+    await Promise.race([this.#askForReports(), this.#aborted]);
     const received = NAMES.map((device) => ({
       what: `${device} received`,
       unit: "records",
-      count: this.#figures[device].received - receivedBefore[device],
+      count: this.#figuresOf(device).received - receivedBefore[device],
     }));
     this.#phases[name] = {
-      durationMs: clock.monotonicMs() - startedMs,
+      durationMs,
       work: [...done, ...received.filter(({ count }) => count > 0)],
     };
   }
@@ -231,7 +284,7 @@ class DemoRun {
       skip: label === "scratch" ? [] : [workDirectory],
       maxFiles: label === "scratch" ? null : maxFiles,
     });
-    this.#figures[name].problems.set(root, result.problemCount);
+    this.#accounts[name].problems.set(root, result.problemCount);
     for (const { path, reason } of result.problems.slice(0, 5))
       this.#deps.display.note(`${name} passed over ${path}: ${reason}`);
     return result;
@@ -289,6 +342,20 @@ class DemoRun {
     }
   }
 
+  #showRecords(): void {
+    const total = Math.max(this.#accounts.A.records, this.#accounts.B.records);
+    for (const side of NAMES) {
+      const done = this.#accounts[side].records;
+      this.#deps.display.update({ name: `${side} records`, unit: "records", done, total });
+    }
+  }
+
+  /** Whether there is anything to show of the records in this phase. */
+  #recordsMove(): boolean {
+    const { A, B } = this.#accounts;
+    return A.records !== B.records || A.records !== this.#recordsBefore.A || B.records !== this.#recordsBefore.B;
+  }
+
   /** Resolves with the next progress of either device, or after `atMostMs`. */
   #nextMessage(atMostMs: number): Promise<void> {
     return new Promise((resolve) => {
@@ -303,20 +370,14 @@ class DemoRun {
   #receive(name: DeviceName, message: DeviceMessage): void {
     const { display, signal } = this.#deps;
     if (signal.aborted) return;
-    const figures = this.#figures[name];
     this.#kills?.onMessage(name);
     if (message.kind === "progress") {
       const { task, unit, done, total } = message;
       if (name === "A") this.#indexedByA = Math.max(this.#indexedByA, done);
       display.update({ name: `${name} ${task}`, unit, done, total });
-    } else if (message.kind === "records") {
-      figures.rows = message.rows;
-      figures.received += Math.max(0, message.received - figures.receivedByProcess);
-      figures.receivedByProcess = message.received;
-      const total = Math.max(this.#figures.A.rows, this.#figures.B.rows);
-      for (const side of NAMES) {
-        display.update({ name: `${side} records`, unit: "records", done: this.#figures[side].rows, total });
-      }
+    } else if (message.kind === "report") {
+      this.#book(name, message.report);
+      if (this.#recordsMove()) this.#showRecords();
     } else if (message.kind === "notice") {
       display.note(`${name} ${message.text}`);
       return;
@@ -328,6 +389,10 @@ class DemoRun {
     this.#wake = [];
     for (const resume of wake) resume();
   }
+}
+
+function newAccount(): Account {
+  return { records: 0, plugins: [], earlier: NO_FIGURES, present: NO_FIGURES, problems: new Map() };
 }
 
 function sum(counts: Iterable<number>): number {

@@ -6,6 +6,11 @@ export function formatCount(count: number): string {
   return COUNT.format(count);
 }
 
+/** `1 record`, `2 records`. */
+export function formatAmount(count: number, one: string, several = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : several}`;
+}
+
 export function formatBytes(bytes: number): string {
   const units = ["B", "kB", "MB", "GB", "TB"];
   let value = bytes;

@@ -1,7 +1,9 @@
-import Table from "cli-table3";
-import { type DemoOutcome, faultsOf } from "../result.js";
+import { PLUGIN_NAMES } from "../plugin-names.js";
+import { type DemoOutcome, faultsOf, SYNC_TABLES_LIMIT_BYTES } from "../result.js";
 import type { Colours } from "./colours.js";
-import { formatBytes, formatCount, formatDuration, formatRate } from "./format.js";
+import { formatAmount, formatBytes, formatCount, formatDuration, formatRate } from "./format.js";
+import { pluginTable } from "./plugin-table.js";
+import { plainTable } from "./table.js";
 
 /** The tables at the end of a demo, and the verdict in words. */
 export function summary(outcome: DemoOutcome, colours: Colours): string {
@@ -15,10 +17,13 @@ export function summary(outcome: DemoOutcome, colours: Colours): string {
     modelTable(outcome, colours),
     colours.bold("Phases"),
     phaseTable(outcome),
-    colours.bold("Sync"),
-    syncTable(outcome),
+    colours.bold("Plugins"),
+    pluginTable(outcome, colours),
+    colours.bold("Checks"),
+    checkTable(outcome),
     ...explanations(outcome),
     verdict,
+    ...comparisons(outcome).map(colours.dim),
     "",
   ].join("\n");
 }
@@ -55,7 +60,7 @@ function phaseTable({ phases }: DemoOutcome): string {
   return table.toString();
 }
 
-function syncTable({ comparison, status, problems }: DemoOutcome): string {
+function checkTable({ comparison, status, problems }: DemoOutcome): string {
   const table = plainTable(["", "A", "B"], "lrr");
   const { A, B } = status;
   table.push(
@@ -68,33 +73,58 @@ function syncTable({ comparison, status, problems }: DemoOutcome): string {
     ["parked: for a later try", formatCount(A.parked.deferred), formatCount(B.parked.deferred)],
     ["parked: hidden", formatCount(A.parked.hidden), formatCount(B.parked.hidden)],
     ["parked: deleted, with later edits", formatCount(A.parked.dead), formatCount(B.parked.dead)],
-    ["size of the sync tables", formatBytes(A.syncTableBytes), formatBytes(B.syncTableBytes)],
-    ["entries in the log", formatCount(A.logEntries), formatCount(B.logEntries)],
     ["items passed over while indexing", formatCount(problems.A), formatCount(problems.B)],
   );
   return table.toString();
 }
 
-function explanations({ status, kills, kept }: DemoOutcome): string[] {
-  const lines: string[] = [];
-  if (status.A.parked.hidden > 0 && status.A.parked.hidden === status.B.parked.hidden) {
-    lines.push(
-      "Hidden: records that refer to something which the other device has deleted meanwhile, such as a tagging without",
-      "its tag. Both devices know of the same; a plugin such as ack-pruning lets them go once everybody has acknowledged.",
-    );
+function explanations({ plugins, figures, status, forgotten, kills, kept }: DemoOutcome): string[] {
+  const lines = [...hiddenInWords({ plugins, figures, status }), ...pruningInWords({ status, forgotten })];
+  for (const name of ["A", "B"] as const) {
+    const health = figures[name].health;
+    if (health !== null && health.reason !== "") lines.push(`${name} was ${health.worst}: ${health.reason}.`);
   }
   if (kills.length > 0) {
     lines.push(`Killed and started again: ${kills.map(({ device, phase }) => `${device} in “${phase}”`).join(", ")}.`);
+    lines.push(
+      "What a killed process counted after its last report, half a second before at most, is not in the figures.",
+    );
   }
   if (kept !== null) lines.push(`The databases are in ${kept}`);
   return lines;
 }
 
-/** Without colours of its own, and without frames that break when copied. */
-function plainTable(head: string[], alignment: string): Table.Table {
-  return new Table({
-    head,
-    colAligns: [...alignment].map((letter) => (letter === "r" ? "right" : "left")),
-    style: { head: [], border: [], compact: true },
-  });
+/** A tagging whose tag the other device has deleted is no mistake; what becomes of it depends on ack-pruning. */
+function hiddenInWords({ plugins, figures, status }: Pick<DemoOutcome, "plugins" | "figures" | "status">): string[] {
+  const hidden = status.A.parked.hidden;
+  if (hidden > 0 && hidden === status.B.parked.hidden) {
+    const then = plugins["ack-pruning"] ? "They go" : "With ack-pruning they would go";
+    return [
+      `Hidden: ${formatAmount(hidden, "record")} on either device, because what they refer to was deleted meanwhile, such as the`,
+      `tag of a tagging. ${then} once everybody has acknowledged the deletion.`,
+    ];
+  }
+  const [a, b] = [figures.A.log.erasedRecords, figures.B.log.erasedRecords];
+  if (hidden > 0 || a + b === 0) return [];
+  return [
+    `Erased: ${formatAmount(a, "record")} on A and ${formatCount(b)} on B that were hidden, because what they refer to was deleted`,
+    "meanwhile, such as the tag of a tagging. Everybody has acknowledged the deletion, so it is final.",
+  ];
+}
+
+function pruningInWords({ status, forgotten }: Pick<DemoOutcome, "status" | "forgotten">): string[] {
+  const sizes = `${formatBytes(status.A.syncTableBytes)} on A and ${formatBytes(status.B.syncTableBytes)} on B`;
+  if (forgotten.A === null || forgotten.B === null) {
+    return [`Nobody prunes: the sync tables keep ${sizes}, and grow with every record that is written.`];
+  }
+  const bytes = Math.max(status.A.syncTableBytes, status.B.syncTableBytes);
+  if (forgotten.A.logEntries + forgotten.B.logEntries > 0 || bytes >= SYNC_TABLES_LIMIT_BYTES) return [];
+  return [`Everybody has acknowledged everything: the sync tables hold ${sizes}, less than 1 MiB.`];
+}
+
+/** How to see the difference that the plugins make. */
+function comparisons({ plugins, seed }: DemoOutcome): string[] {
+  const on = PLUGIN_NAMES.filter((name) => plugins[name]);
+  if (on.length === 0) return [`To compare, run it again with --seed ${seed} and all plugins.`];
+  return [`To compare, run it again with --seed ${seed} --without all (or only ${on.join(", ")}).`];
 }
