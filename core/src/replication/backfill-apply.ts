@@ -185,6 +185,8 @@ function settleRange(
   served: ReadonlySet<string>,
 ): void {
   const { reader, applier, members, clock } = library.deps;
+  // Nearly always: and identities alone are quickly read.
+  if (reader.everyIdentity(tx.db, model, { after, upTo }, (identity) => served.has(identity))) return;
   const left: string[] = [];
   for (let from = after; ; ) {
     const page = reader.readPage(tx.db, model, { after: from, upTo, limit: 2_000 });

@@ -223,6 +223,10 @@ describe("pages", () => {
         expect(page.rows.map((row) => row.identity)).toEqual(expected);
         const nth = reader.identityAt(db, entryContent, { ...bounds, nth: limit });
         expect(nth).toBe(expected.length === limit ? expected[limit - 1] : null);
+        const seen: string[] = [];
+        const fewer = reader.everyIdentity(db, entryContent, bounds, (identity) => seen.push(identity) < limit);
+        expect(fewer).toBe(expected.length < limit);
+        expect(seen).toEqual(expected);
       }),
       { seed: 20261122, numRuns: 300 },
     );

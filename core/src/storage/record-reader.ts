@@ -114,6 +114,23 @@ export class RecordReader {
     return parts === undefined ? null : deriveIdentity(parts.map(String));
   }
 
+  /** Whether all identities of a stretch pass a test; stops at the first that does not. Unfit ones as in `identityAt`. */
+  everyIdentity(
+    db: Sqlite,
+    model: SyncModel,
+    { after, upTo = null }: Omit<PageBounds, "limit">,
+    test: (identity: string) => boolean,
+  ): boolean {
+    const statement = this.#rows(db, this.#plan(model).identities(after !== null, upTo !== null));
+    const bounds: Record<string, unknown> = {};
+    if (after !== null) bindBound(bounds, "a", model, after);
+    if (upTo !== null) bindBound(bounds, "u", model, upTo);
+    for (const parts of statement.iterate(bounds) as Iterable<StoredValue[]>) {
+      if (!test(deriveIdentity(parts.map(String)))) return false;
+    }
+    return true;
+  }
+
   /** How many rows the model has. */
   count(db: Sqlite, model: SyncModel): number {
     const statement = this.#statement(db, `SELECT count(*) FROM ${quoteName(model.table)}`, plain);
@@ -239,6 +256,7 @@ interface ReadPlan {
   readonly wanted: (identities: readonly string[]) => string;
   readonly page: (after: boolean, upTo: boolean) => string;
   readonly identityAt: (after: boolean, upTo: boolean) => string;
+  readonly identities: (after: boolean, upTo: boolean) => string;
   /** Where the key columns of a derived identity stand in `model.columns`. */
   readonly keyIndexes: readonly number[] | null;
   readonly keys: (column: string) => KeySql;
@@ -322,6 +340,7 @@ function readPlan(model: SyncModel): ReadPlan {
         : (identities) => JSON.stringify(identities.map((it) => targetsOf(keys, it)).filter((it) => it !== null)),
     page: (after, upTo) => `SELECT ${list.join(", ")} ${fromKeys} ${others} ${within(after, upTo)} LIMIT :limit`,
     identityAt: (after, upTo) => `SELECT ${order.join(", ")} ${fromKeys} ${within(after, upTo)} LIMIT 1 OFFSET :offset`,
+    identities: (after, upTo) => `SELECT ${order.join(", ")} ${fromKeys} ${within(after, upTo)}`,
     keyIndexes: identity.kind === "derived" ? keys.map((column) => model.columns.indexOf(column)) : null,
     keys: keySqlOf(model),
   };
