@@ -87,6 +87,8 @@ const MIGRATIONS: readonly string[] = [
     since INTEGER NOT NULL,          -- milliseconds since the epoch
     PRIMARY KEY (model, record)
   ) WITHOUT ROWID;
+  -- After each batch the quarantined records of its models are looked for, however many others are hidden.
+  CREATE INDEX tidemark_parked_kind ON tidemark_parked (kind, model, since);
   -- References that do not hold: of hidden records, and nullable ones that read NULL while their value is kept here.
   CREATE TABLE tidemark_waiting (
     target_model INTEGER NOT NULL, target TEXT NOT NULL, model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL,
