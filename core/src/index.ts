@@ -4,7 +4,14 @@
  */
 export { createTidemark } from "./kernel/compose.js";
 export { defineConfig } from "./kernel/define-config.js";
-export type { JournalEntry, JournalQuery, ModelDigest, PeerStatus, SyncStatus } from "./kernel/engine.js";
+export type {
+  JournalEntry,
+  JournalQuery,
+  ModelDigest,
+  PeerStatus,
+  RemovalStatus,
+  SyncStatus,
+} from "./kernel/engine.js";
 export type { DiagnosticsMessage, KernelIdentity } from "./kernel/event-bus.js";
 export type { HookReport } from "./kernel/hook-runner.js";
 export type { TidemarkOptions } from "./kernel/options.js";

@@ -9,6 +9,13 @@ export type PluginState = "registered" | "disabled" | "active" | "failed" | "sto
 /** State of replication with one peer; stored, so that a restart is incremental. */
 export type PeerState = "uninitialized" | "backfilling" | "catching-up" | "ready" | "paused";
 
+/**
+ * Why an origin is no member any more: a person has removed it; nothing was heard of it for too long; its database has
+ * gone back in time; its device has taken a new origin by itself; or its sponsor was removed before anybody else had
+ * heard of it.
+ */
+export type RemovalKind = "removed" | "lapsed" | "regressed" | "replaced" | "orphaned";
+
 /** What happens in the kernel. Hooks decide; events tell. Third parties may add their own by declaration merging. */
 export interface KernelEvents {
   kernelStateChanged: { readonly state: KernelState; readonly previous: KernelState; readonly reason?: string };
@@ -41,6 +48,15 @@ export interface KernelEvents {
   /** A peer's hello was refused, or ours was. `code` is that of the error. */
   peerRefused: { readonly address: string; readonly code: string; readonly reason: string };
   memberJoined: { readonly origin: string; readonly deviceId: string; readonly sponsor: string | null };
+  /** A member was removed, here or elsewhere; `by` is the origin id of who said so. May be this device itself. */
+  memberRemoved: {
+    readonly origin: string;
+    readonly deviceId: string;
+    readonly kind: RemovalKind;
+    readonly by: string;
+  };
+  /** All members agree on what counts of a removed one. What was left above that was stamped anew as this device's own. */
+  removalSettled: { readonly origin: string; readonly deviceId: string; readonly stampedAnew: number };
   batchApplied: AppliedBatch;
   /** A round ended: everything that the peer had is here, and the vector moved. */
   roundCompleted: {

@@ -163,6 +163,11 @@ describe("a hello", () => {
     ["with a negative entry in its vector", () => ({ vector: { [origin]: -1 } })],
     ["with a device id that has control characters", () => ({ deviceId: "e\u0000vil" })],
     ["with a member from the future", () => ({ members: [{ ...member("x"), joinHlc: Number.MAX_SAFE_INTEGER }] })],
+    ["with a removal from the future", () => ({ removals: [removal({ hlc: Number.MAX_SAFE_INTEGER })] })],
+    ["with a removal for no known reason", () => ({ removals: [removal({ kind: "because" })] })],
+    ["with more removals than a library can have", () => ({ removals: Array(10_001).fill(removal()) })],
+    ["with a removed member whose id is a mark", () => ({ removals: [removal({ origin: "!x" })] })],
+    ["with an entry for no removal that is known", () => ({ vector: { "!x": -1 } })],
     ["with a name of a megabyte", () => ({ name: "x".repeat(200_000) })],
   ])("%s ends the session", async (_, said) => {
     const session = await connect();
@@ -180,6 +185,10 @@ describe("a hello", () => {
 
 function member(id: string) {
   return { origin: id, deviceId: id, name: id, joinHlc: 1, sponsor: null };
+}
+
+function removal(more: Record<string, unknown> = {}) {
+  return { origin: "x", deviceId: "x", name: "x", kind: "removed", hlc: 1, by: "y", ...more };
 }
 
 interface PageParts {
@@ -201,7 +210,7 @@ function tagPage(record: readonly unknown[], columns: readonly unknown[] = ["nam
 }
 
 const tag = (hlc: unknown = now(), values: unknown = ["x", 1]) => ["x1", [hlc, 0], [], [], 0, values];
-const end = (more: Record<string, unknown>) => ({ vector: {}, members: [], vectors: {}, ...more });
+const end = (more: Record<string, unknown>) => ({ vector: {}, members: [], removals: [], vectors: {}, ...more });
 const future = () => now() + 2 * 3_600_000 * HLC_PER_MS;
 
 describe("a page", () => {
@@ -307,6 +316,13 @@ describe("a page", () => {
       () => page({ end: end({ vectors: { [honestOrigin]: { [origin]: future() } } }) }),
       "TIDEMARK_CLOCK_FROM_THE_FUTURE",
     ],
+    [
+      "whose end knows of a removal that it does not tell",
+      () => page({ end: end({ vector: { "!who-is-this": 1 } }) }),
+      MALFORMED,
+    ],
+    ["with ages for other births than it has", () => tagPage([...tag(), [1, 1]]), MALFORMED],
+    ["with a birth that is older than itself", () => tagPage([...tag(5), [6]]), MALFORMED],
     [
       "whose end has a member that joins in the future",
       () => page({ end: end({ members: [{ ...member("late"), joinHlc: future() }] }) }),

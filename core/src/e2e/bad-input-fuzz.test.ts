@@ -52,7 +52,12 @@ function recording(transport: Transport, frames: string[]) {
 function ofItself(frame: string, origin: string): string[] {
   const message = JSON.parse(frame) as Message;
   if (message.t !== "page") return ["bye", "challenge", "proof", "hello"].includes(message.t) ? [] : [frame];
-  const end = message.end && { vector: { [origin]: message.end.vector[origin] }, members: [], vectors: {} };
+  const end = message.end && {
+    vector: { [origin]: message.end.vector[origin] },
+    members: [],
+    removals: [],
+    vectors: {},
+  };
   return [JSON.stringify({ ...message, end })];
 }
 

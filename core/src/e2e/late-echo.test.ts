@@ -29,7 +29,7 @@ it("does not take its own creation back from a peer once the delete has been for
   const [{ hlc }] = (await a.dataSource.query("SELECT hlc FROM tidemark_state")) as [{ hlc: number }];
   const own = members.find(({ deviceId }) => deviceId === "a")!.origin;
   // By some other way it has heard of the delete, and says so.
-  const end = { vector: { [own]: hlc, [origin]: hlc }, members, vectors: {} };
+  const end = { vector: { [own]: hlc, [origin]: hlc }, members, removals: [], vectors: {} };
   session.send({ t: "page", n: 1, records: { origins: [], groups: [] }, position: 0, end });
   await session.next("applied");
   expect((await a.tidemark.services.get(logMaintenance).prune()).stamps).toBe(1);

@@ -165,6 +165,7 @@ export class ScriptedSession {
       now: now(),
       ready: true,
       members: [],
+      removals: [],
       vector: {},
       floor: 0,
       logId: "scripted-log",

@@ -155,6 +155,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     verify: async (peer, options) => started("compare with a peer").verify(peer, options),
     status: async () => ({ ...(await started("say its status").status()), state: lifecycle.state }),
     journal: async (query) => started("read the journal").journal(query),
+    removeMember: async (member) => started("remove a member").removeMember(member),
     resetSyncState: async () => started("reset the sync state").resetSyncState(),
     async uninstall() {
       await started("uninstall").uninstall();

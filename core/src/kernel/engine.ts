@@ -13,6 +13,7 @@ import type {
   PeerState,
   Random,
   RecordKeys,
+  RemovalKind,
   Services,
   SyncFigures,
   Transport,
@@ -41,6 +42,8 @@ export interface Engine {
   status(): Promise<Omit<SyncStatus, "state">>;
   /** Newest first. */
   journal(query?: JournalQuery): Promise<readonly JournalEntry[]>;
+  /** By origin or device id. */
+  removeMember(member: string): Promise<void>;
   resetSyncState(): Promise<void>;
   /** Ends replication and removes all sync tables and triggers; `stop` follows. */
   uninstall(): Promise<void>;
@@ -90,7 +93,14 @@ export interface SyncStatus {
   /** This member's origin id; `null` while it has not joined the library. */
   readonly origin: string | null;
   readonly state: KernelState;
+  /**
+   * `joining` until it has joined the library; `removed` once another member has removed it for good; `returning` while it
+   * is removed for another reason and waits to come back under a new origin.
+   */
+  readonly membership: "joining" | "member" | "returning" | "removed";
   readonly peers: readonly PeerStatus[];
+  /** Who is no member any more, since the library was founded. */
+  readonly removals: readonly RemovalStatus[];
   /** Records of the backfill that is under way, or `null`. */
   readonly backfill: { readonly done: number; readonly total: number } | null;
   /** Records that are not, or not wholly, in their table, by reason. */
@@ -116,6 +126,24 @@ export interface PeerStatus {
   readonly failures: number;
   /** Milliseconds since the epoch; `null` when no retry is waiting. */
   readonly nextAttemptAt: number | null;
+}
+
+/** An origin that is no member any more. */
+export interface RemovalStatus {
+  /** The origin id that was removed. */
+  readonly origin: string;
+  readonly deviceId: string;
+  readonly name: string;
+  readonly kind: RemovalKind;
+  /** When it was removed, in milliseconds since the epoch. */
+  readonly atMs: number;
+  /** Origin id of who said so. */
+  readonly by: string;
+  /**
+   * Origin ids of members that have yet to agree on what counts of it. Until all have, the removed one holds back
+   * forgetting like a member. Empty once this device knows that they do.
+   */
+  readonly waitsFor: readonly string[];
 }
 
 /** Which entries of the journal are wanted; all of them if nothing is said. */

@@ -35,6 +35,8 @@ export const MIRRORED = [
   "peerStateChanged",
   "peerRefused",
   "memberJoined",
+  "memberRemoved",
+  "removalSettled",
   "batchApplied",
   "roundCompleted",
   "catchUpFailed",

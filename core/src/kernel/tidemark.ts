@@ -86,6 +86,17 @@ export interface Tidemark {
   journal(query?: JournalQuery): Promise<readonly JournalEntry[]>;
 
   /**
+   * Removes a member for good: a device that was lost, sold or is not trusted any more. `member` is an origin id of
+   * `status().peers`, or a device id, which stands for all origins of that device. From then on no device takes anything
+   * from it; what they have of it stays. The removed device is told when it meets one of them, and ends its sessions with
+   * `TIDEMARK_MEMBER_REMOVED`. Resolves when the removal is durable here; others hear of it as they hear of changes.
+   *
+   * Nothing happens if it is removed already. Rejects with `TIDEMARK_PEER_UNKNOWN`, with
+   * `TIDEMARK_MEMBER_IS_THIS_DEVICE`, and as {@link digest} does.
+   */
+  removeMember(member: string): Promise<void>;
+
+  /**
    * Keeps every record, forgets all that is known about synchronization, and comes back to the library by a full
    * backfill. The way out of damaged sync tables. Rejects as {@link digest} does.
    */

@@ -15,6 +15,7 @@ import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { applyForeign } from "./apply-foreign.js";
+import { replicationErrors } from "./errors.js";
 import { splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
@@ -70,6 +71,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     await deps.checkpointer.room();
     const result = await library.write(`apply from ${received.peer}`, (tx) => {
       const sliceStart = deps.clock.monotonicMs();
+      if (!wasDeferred) refuseRemoved(library, received.peer);
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
       const news = backfill || wasDeferred ? slice : withoutKnown(slice, ownEntries(tx));
       received.inspect?.(tx, news);
@@ -122,6 +124,12 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   deps.events.emit("batchApplied", applied);
   await deps.hooks.observeBatch(applied);
   return applied;
+}
+
+/** What comes from a member after its removal was known would reach some of the others and not all. */
+function refuseRemoved({ deps: { members } }: LocalLibrary, peer: string): void {
+  const sender = members.byOrigin(peer);
+  if (sender?.removal) throw replicationErrors.memberRemoved({ device: sender.deviceId, self: false });
 }
 
 /** Asks the transforms, if there are any, and takes over what they found out and what they withhold. */

@@ -4,6 +4,7 @@ import { loadParked, park, unpark } from "../storage/parked.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import type { ForeignRecord } from "./incoming.js";
 import { isLiving, joinStates } from "./record-state.js";
+import { stampAnew } from "./stamp-anew.js";
 
 /**
  * Merges records of models that this version of the application does not have. They are kept parked, in the log, relayed
@@ -33,9 +34,10 @@ export function applyForeign({
     // How an unknown model is owned can't be known: where a whole-row stamp came, it speaks for every column.
     const wholeRow = state.columns.has(0) || local.columns.has(0);
     for (const [column, value] of values) if (join.wins(wholeRow ? 0 : column)) kept.set(column, value);
-    saveState({ tx, model, record, logged, state: join.state });
     for (const stamp of [...state.births, ...state.columns.values()]) tx.receive(stamp.hlc);
-    if (isLiving(join.state)) {
+    const merged = stampAnew({ state: join.state, members, tx });
+    saveState({ tx, model, record, logged, state: merged });
+    if (isLiving(merged)) {
       park({
         db,
         model,
@@ -43,7 +45,7 @@ export function applyForeign({
         parked: { kind: "foreign", reason: "this version of the application does not have the model", values: kept },
         now,
       });
-    } else if (join.state.columns.size > 0) {
+    } else if (merged.columns.size > 0) {
       park({
         db,
         model,

@@ -15,6 +15,7 @@ import { keepAside } from "./keep-aside.js";
 import { LifeReader } from "./life-reader.js";
 import { insertNewcomers } from "./newcomers.js";
 import { isLiving, joinStates, type RecordState, type Stamp, type Ties } from "./record-state.js";
+import { holdsLate, stampAnew } from "./stamp-anew.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { WorkingRecord, type WorkingReference, WorkingSet } from "./working-set.js";
@@ -99,7 +100,8 @@ export class Applier {
         order: this.#deps.members.order,
         reader: this.#deps.reader,
         writer: (model) => this.#writer(tx.db, model),
-        withheld: (record) => (options.withheld?.(record) ?? null) !== null,
+        withheld: (record) =>
+          (options.withheld?.(record) ?? null) !== null || holdsLate(record.state, this.#deps.members),
         touched,
       });
       for (const [model, rows] of inserted) counts.applied(model.name, rows);
@@ -206,7 +208,7 @@ export class Applier {
   #merge(
     working: WorkingRecord,
     incoming: IncomingRecord,
-    { ties, forgotten }: Pick<ApplyOptions, "ties" | "forgotten">,
+    { tx, ties, forgotten }: Pick<ApplyOptions, "tx" | "ties" | "forgotten">,
     again: boolean,
   ): boolean {
     const local = working.state;
@@ -235,7 +237,9 @@ export class Applier {
       }
       working.extra = extra;
     }
-    working.state = join.state;
+    for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
+    const { members } = this.#deps;
+    working.state = stampAnew({ state: join.state, members, tx });
     return join.changed || won || again;
   }
 

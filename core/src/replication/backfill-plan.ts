@@ -43,7 +43,7 @@ export function noteFurtherPlan(library: LocalLibrary, tx: LogTransaction, plan:
   const has = (vector: Vector, member: { readonly origin: string; readonly joinHlc: number | null }) =>
     vector[member.origin] ?? member.joinHlc!;
   const behind = members
-    .counted()
+    .present()
     .some(
       (member) =>
         member.num !== tx.self &&
@@ -66,7 +66,7 @@ export function covers(
   self: number,
 ): boolean {
   return library.deps.members
-    .counted()
+    .present()
     .every((member) => member.num === self || (noted?.[member.origin] ?? member.joinHlc!) >= floor);
 }
 

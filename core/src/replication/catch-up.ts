@@ -1,13 +1,15 @@
 import type { ReplicationPhase } from "@tidemark/plugin-api";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Member } from "../storage/members.js";
 import { raiseVector } from "../storage/vectors.js";
 import { applyPage } from "./apply-batch.js";
 import { checkWireRecords, recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, learnMembers, learnVectors } from "./membership.js";
-import type { MessageOf, WireMember } from "./messages.js";
+import { type MessageOf, REMOVAL_MARK, type WireMember } from "./messages.js";
 import { updatePeer } from "./peer-store.js";
+import { addRemovals, tellRemovals } from "./removals.js";
 
 /**
  * The receiving side of a pull: applies the pages of one peer in their order. The vector moves once a round, in the
@@ -40,7 +42,7 @@ export class CatchUp {
   /** Applies a page; true when it ended a round. */
   async apply(
     message: MessageOf<"page">,
-  ): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[] }> {
+  ): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[]; readonly removed: boolean }> {
     const { clock, members, events } = this.#library.deps;
     const { end } = message;
     if (this.#records === 0) this.#startedMs = clock.monotonicMs();
@@ -48,12 +50,16 @@ export class CatchUp {
     const records = recordCountOf(page);
     this.#records += records;
     let joined: readonly WireMember[] = [];
+    let removed: readonly Member[] = [];
     if (end !== null) this.#checkEnd(end);
     const finish = (tx: LogTransaction) => {
       if (end === null) return;
+      removed = addRemovals(tx.db, members, end.removals);
       joined = learnMembers(tx.db, members, end.members);
-      const vector = fromWireVector(end.vector, members);
       const sender = members.byOrigin(this.#peer)!;
+      // Nothing more is taken from who has been removed, its word on itself least of all.
+      if (sender.removal !== null) throw replicationErrors.memberRemoved({ device: sender.deviceId, self: false });
+      const vector = fromWireVector(end.vector, members);
       if ((vector.get(tx.self!) ?? 0) > tx.highWater) {
         throw replicationErrors.malformed({ reason: "it claims changes of this device that were never made" });
       }
@@ -78,6 +84,7 @@ export class CatchUp {
         vectorMoves: end !== null,
       });
     } else await this.#library.write(`end of round from ${this.#peer}`, finish);
+    tellRemovals(this.#library, removed);
     if (end !== null) {
       events.emit("vectorAcknowledged", { peer: this.#peer });
       events.emit("roundCompleted", {
@@ -89,13 +96,14 @@ export class CatchUp {
       this.#records = 0;
       this.#phase = "live";
     }
-    return { ended: end !== null, joined };
+    return { ended: end !== null, joined, removed: removed.length > 0 };
   }
 
   /** Before the first record is applied: a page is taken as a whole or not at all. */
   #checkEnd(end: NonNullable<MessageOf<"page">["end"]>): void {
     const { members } = this.#library.deps;
     const told = new Set(end.members.map(({ origin }) => origin));
+    for (const { origin } of end.removals) told.add(REMOVAL_MARK + origin);
     for (const origin of Object.keys(end.vector)) {
       if (told.has(origin) || members.byOrigin(origin)?.joinHlc != null) continue;
       throw replicationErrors.malformed({ reason: `the vector names ${origin}, which is no member` });

@@ -4,7 +4,7 @@ import { readState } from "../storage/log-transaction.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
 import { type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
-import { loadVector, type Vector } from "../storage/vectors.js";
+import { loadVector, REMOVAL_KNOWN, REMOVAL_SETTLED, removalOf, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
 import { appendPage } from "./future-page.js";
 import type { RecordState, Stamp } from "./record-state.js";
@@ -113,11 +113,16 @@ function newsFor(
   return { model, record, state: part, full: false };
 }
 
-/** Everything that is here: the stored vector and the own entry, which is the clock's high-water mark. */
+/** Everything that is here: the stored vector, the own entry, which is the clock's high-water mark, and the removals. */
 export function ownVector(db: Sqlite): Map<number, number> {
   const { self, hlc } = readState(db);
   if (self === null) return new Map();
   const vector = loadVector(db, self);
   vector.set(self, hlc);
+  const removed = prepared(
+    db,
+    "SELECT num, settled_hlc IS NOT NULL AS settled FROM tidemark_member WHERE removed_kind IS NOT NULL",
+  ).all() as { num: number; settled: number }[];
+  for (const { num, settled } of removed) vector.set(removalOf(num), settled ? REMOVAL_SETTLED : REMOVAL_KNOWN);
   return vector;
 }

@@ -6,6 +6,7 @@ import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { knownVectors, toWireVector, wireMembers } from "./membership.js";
 import { encodeMessage } from "./messages.js";
+import { wireRemovals } from "./removals.js";
 
 /**
  * The serving side of a pull: streams the log to one peer, page after page, round after round, for as long as the session
@@ -149,7 +150,12 @@ export class ChangeStream {
         end:
           changes.end === null
             ? null
-            : { vector: toWireVector(changes.end.vector, members), members: wireMembers(members), vectors },
+            : {
+                vector: toWireVector(changes.end.vector, members),
+                members: wireMembers(members),
+                removals: wireRemovals(members),
+                vectors,
+              },
       });
       if (message.length > PAGE_BYTES && limit > 1) {
         this.#limit = Math.max(1, Math.floor(limit / 4));

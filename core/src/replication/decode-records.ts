@@ -4,7 +4,7 @@ import { DERIVED_IDENTITY_SEPARATOR, type SyncModel, type SyncRegistry } from ".
 import { targetsOf } from "../storage/row-writer.js";
 import { replicationErrors } from "./errors.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
-import { ANY_ORIGIN, type RecordState, SETTLED, type Stamp, UNSTAMPED } from "./record-state.js";
+import { ANY_ORIGIN, type Birth, type RecordState, SETTLED, type Stamp, UNSTAMPED } from "./record-state.js";
 import { WIRE_ANY_ORIGIN, WIRE_WHOLE_ROW, type WireGroup, type WireOrigin, type WireRecords } from "./wire-records.js";
 import { decodeWireValue } from "./wire-value.js";
 
@@ -162,15 +162,15 @@ function readRecord(
   readonly present: 0 | readonly number[];
   readonly values: readonly unknown[];
 } {
-  const parts = array(wire, 6, "record");
+  const parts = array(wire, 7, "record");
   const record = recordIdentity(parts[0]);
   if (parts.length === 2) {
     const values = array(parts[1], MAX_COLUMNS, "values");
     if (values.length !== places.length) throw malformed("a record has another number of values than columns");
     return { record, state: SETTLED, present: 0, values };
   }
-  if (parts.length !== 6) throw malformed("a record has an unknown form");
-  const births = pairs(parts[1], MAX_BIRTHS, origins, maxHlc, false);
+  if (parts.length !== 6 && parts.length !== 7) throw malformed("a record has an unknown form");
+  const births = withAges(pairs(parts[1], MAX_BIRTHS, origins, maxHlc, false), parts[6]);
   const deaths = pairs(parts[2], 1, origins, maxHlc, true);
   const columns = new Map<number, Stamp>();
   const stamps = array(parts[3], MAX_COLUMNS * 3, "stamps");
@@ -192,6 +192,15 @@ function readRecord(
     throw malformed("a record has another number of values than columns");
   }
   return { record, state: { births, death: deaths[0] ?? UNSTAMPED, columns }, present, values };
+}
+
+function withAges(births: readonly Stamp[], input: unknown): readonly Birth[] {
+  if (input === undefined) return births;
+  const ages = array(input, MAX_BIRTHS, "ages");
+  if (ages.length !== births.length) throw malformed("not every birth has an age");
+  return births.map((birth, index) =>
+    ages[index] === null ? birth : { ...birth, age: integer(ages[index], 0, birth.hlc) },
+  );
 }
 
 function pairs(

@@ -117,8 +117,11 @@ function encodeGroup(
     }
     if (full && isLiving(state)) for (const place of position.values()) wanted.add(place);
     const present = [...wanted].filter((place) => values[place] !== undefined).sort((a, b) => a - b);
-    if (present.length === names.length) encoded.push([record, births, death, stamps, 0, values as WireValue[]]);
-    else encoded.push([record, births, death, stamps, present, present.map((place) => values[place]!)]);
+    const all = present.length === names.length;
+    const sent = all ? (values as WireValue[]) : present.map((place) => values[place]!);
+    const stamped = [record, births, death, stamps, all ? 0 : present, sent] as const;
+    const aged = state.births.some(({ age }) => age !== undefined);
+    encoded.push(aged ? [...stamped, state.births.map(({ age }) => age ?? null)] : stamped);
   }
   return { m: model?.name ?? modelName(db, number)!, c: names, r: encoded };
 }

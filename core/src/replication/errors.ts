@@ -98,6 +98,29 @@ export const replicationErrors = {
       advice: "Call resetSyncState() on that device: it keeps every record and joins anew",
       details: { device, self },
     }),
+  memberRemoved: ({ device, self }: { readonly device: string; readonly self: boolean }) =>
+    new TidemarkError({
+      code: "TIDEMARK_MEMBER_REMOVED",
+      what: self ? "This device can't be synced" : "The peer can't be synced with",
+      why: `"${device}" has been removed from the library, so nothing more is taken from it`,
+      advice: "If that was a mistake, call resetSyncState() on that device: it keeps every record and joins anew",
+      details: { device, self },
+    }),
+  removesItself: () =>
+    new TidemarkError({
+      code: "TIDEMARK_MEMBER_IS_THIS_DEVICE",
+      what: "The member can't be removed",
+      why: "it is this device itself",
+      advice: "Remove it from another device, or call uninstall() to stop taking part",
+    }),
+  tooManyRemovals: ({ limit }: { readonly limit: number }) =>
+    new TidemarkError({
+      code: "TIDEMARK_TOO_MANY_REMOVALS",
+      what: "A member can't be removed",
+      why: `a library remembers at most ${limit} removals`,
+      advice: "Found a new library with these records, and let the devices join it",
+      details: { limit },
+    }),
   clockDrift: ({ driftMs, limitMs }: { readonly driftMs: number; readonly limitMs: number }) =>
     new TidemarkError({
       code: "TIDEMARK_CLOCK_DRIFT",
@@ -242,6 +265,7 @@ const FINAL = new Set([
   "TIDEMARK_PEER_SAME_DEVICE",
   "TIDEMARK_PEER_FOUNDED_APART",
   "TIDEMARK_PEER_REGRESSED",
+  "TIDEMARK_MEMBER_REMOVED",
 ]);
 
 export function isRetryable(error: TidemarkError): boolean {

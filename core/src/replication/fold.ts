@@ -107,7 +107,7 @@ export class Fold {
     const entries = readOutbox(tx.db, limit);
     if (entries.length === 0) return NOTHING;
     const emptied = entries.length < limit;
-    const alone = this.#deps.members.counted().length === 1;
+    const alone = isAlone(this.#deps.members, tx.self);
     if (alone && !anyWaiting(tx.db) && !anyParked(tx.db)) {
       // With nobody else in the library everything is stable at once: nothing needs a stamp.
       for (let index = 0; index < entries.length; index++) tx.tick();
@@ -517,6 +517,12 @@ export class Fold {
     park({ db, model: model.number, record, parked: { ...parked, values }, now: this.#deps.now() });
     return true;
   }
+}
+
+/** Whether this device is the only member, and nothing is waited for that somebody who was one has left. */
+function isAlone(members: Members, self: number): boolean {
+  const counted = members.counted().filter((member) => member.removal === null || member.settledHlc === null);
+  return counted.length === 1 && counted[0]!.num === self && counted[0]!.removal === null;
 }
 
 function newFolding(model: SyncModel, record: string, logged: LoggedState | undefined, before: RecordState): Folding {

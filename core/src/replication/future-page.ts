@@ -50,14 +50,13 @@ export function appendPage(page: WireRecords, addition: WireRecords): WireRecord
   const origin = (at: number) => (at === WIRE_ANY_ORIGIN ? at : at + shift);
   const shifted = (record: WireRecord): WireRecord => {
     if (record.length === 2) return record;
-    const [identity, births, death, stamps, present, values] = record;
+    const [identity, births, death, stamps, ...rest] = record;
     return [
       identity,
       births.map((value, index) => (index % 2 === 1 && births[index - 1] !== 0 ? origin(value) : value)),
       death.map((value, index) => (index % 2 === 1 ? origin(value) : value)),
       stamps.map((value, index) => (index % 3 === 2 ? origin(value) : value)),
-      present,
-      values,
+      ...rest,
     ] satisfies WireStampedRecord;
   };
   return {

@@ -6,8 +6,9 @@ import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, toWireVector, wireMembers } from "./membership.js";
 import { checkTimes } from "./message-times.js";
-import { type Message, type MessageOf, PROTOCOL_VERSION } from "./messages.js";
+import { type Message, type MessageOf, PROTOCOL_VERSION, type WireRemoval } from "./messages.js";
 import { loadPeer, updatePeer } from "./peer-store.js";
+import { learnRemovals, wireRemovals } from "./removals.js";
 import { schemaFingerprints } from "./schema-fingerprint.js";
 
 /**
@@ -15,12 +16,16 @@ import { schemaFingerprints } from "./schema-fingerprint.js";
  * they have. Nothing of a device's state is told before the other end has proved itself.
  */
 export interface Introduction {
-  /** Null while it is not a member. */
+  /** Null while it is not a member, and when it is none any more. */
   origin: string | null;
+  /** What it said it is, or was. */
+  readonly toldOrigin: string | null;
   readonly deviceId: string;
   readonly name: string;
   ready: boolean;
   readonly logId: string;
+  /** The removals that it was told. */
+  readonly removals: readonly WireRemoval[];
 }
 
 export interface AuthenticateOptions {
@@ -81,15 +86,17 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   await library.write("session token", ({ db }) => db.prepare("UPDATE tidemark_state SET token = token + 1").run());
   await fence.cover();
   const state = readState(connection);
-  const own = state.self === null ? null : members.byNumber(state.self);
+  const ownMember = () => (state.self === null ? null : members.byNumber(state.self));
+  const removals = wireRemovals(members);
   send({
     t: "hello",
     deviceId: settings.device.id,
     name: settings.device.name,
-    origin: own?.origin ?? null,
+    origin: ownMember()?.origin ?? null,
     now: clock.now(),
-    ready: state.ready === 1,
+    ready: state.ready === 1 && ownMember()?.removal === null,
     members: wireMembers(members),
+    removals,
     vector: toWireVector(ownVector(connection), members),
     floor: state.floor,
     logId: state.log_id,
@@ -106,9 +113,12 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   checkTimes(hello, library.maxHlc);
   // Two members of one library both know its founder at least; where they share nobody, each has founded its own.
   const shared = hello.members.some(({ origin }) => (members.byOrigin(origin)?.joinHlc ?? null) !== null);
-  if (own !== null && hello.origin !== null && hello.members.length > 0 && !shared) {
+  if (state.self !== null && hello.origin !== null && hello.members.length > 0 && !shared) {
     throw replicationErrors.foundedApart({ library: settings.library.id });
   }
+  // Before anything that the peer says of itself: it may be the one who has been removed, or this device.
+  await learnRemovals(library, hello.removals);
+  const own = ownMember();
   const known = schemaFingerprints(registry);
   for (const [model, fingerprint] of Object.entries(hello.schema)) {
     const here = Object.hasOwn(known, model) ? known[model] : undefined;
@@ -120,12 +130,15 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
       });
     }
   }
-  if (own !== null) refuseRegressed({ hello, ownOrigin: own.origin, ownHlc: state.hlc });
   const peer = hello.origin === null ? undefined : members.byOrigin(hello.origin);
   if (peer !== undefined && peer.deviceId !== hello.deviceId) {
     throw replicationErrors.malformed({ reason: `it says that it is ${peer.origin}, which is another device` });
   }
-  if (peer !== undefined && peer.joinHlc !== null) {
+  const removed = peer?.removal != null;
+  if (own !== null && own.removal === null && !removed) {
+    refuseRegressed({ hello, ownOrigin: own.origin, ownHlc: state.hlc });
+  }
+  if (peer !== undefined && peer.joinHlc !== null && !removed) {
     const vector = fromWireVector(hello.vector, members);
     const lost = (ownVector(connection).get(peer.num) ?? 0) > (vector.get(peer.num) ?? 0);
     // Every introduction takes a new token, so the same one again comes from a copy.
@@ -139,7 +152,15 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     });
     await fence.cover();
   }
-  return { origin: hello.origin, deviceId: hello.deviceId, name: hello.name, ready: hello.ready, logId: hello.logId };
+  return {
+    origin: removed ? null : hello.origin,
+    toldOrigin: hello.origin,
+    deviceId: hello.deviceId,
+    name: hello.name,
+    ready: hello.ready,
+    logId: hello.logId,
+    removals,
+  };
 }
 
 /** A peer that has more of this device than the device itself says that its database has gone back in time. */

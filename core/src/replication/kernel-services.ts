@@ -37,7 +37,7 @@ export function peersOf({ deps }: LocalLibrary, replicator: Replicator) {
   const { self } = readState(connection);
   const sessions = new Map(replicator.sessions.map((session) => [session.peer, session]));
   return members
-    .counted()
+    .present()
     .filter((member) => member.num !== self)
     .map((member) => {
       const stored = loadPeer(connection, member.num);

@@ -3,8 +3,8 @@ import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { type Members, saveMember } from "../storage/members.js";
 import { clearOutbox } from "../storage/outbox.js";
-import { loadVector, raiseVector } from "../storage/vectors.js";
-import type { WireMember } from "./messages.js";
+import { loadVector, raiseVector, removalOf } from "../storage/vectors.js";
+import { REMOVAL_MARK, type WireMember } from "./messages.js";
 
 /**
  * How a device becomes a member of a library: it founds it, or joins it through a sponsor. A join is a change in the
@@ -144,28 +144,31 @@ export function learnMembers(db: Sqlite, members: Members, told: readonly WireMe
   return fresh;
 }
 
-/** A vector of origin ids, as it travels. */
+/** A vector of origin ids, as it travels. What it says of a removal goes under the origin id with a mark before it. */
 export function toWireVector(vector: ReadonlyMap<number, number>, members: Members): Record<string, number> {
   const wire: Record<string, number> = {};
-  for (const [origin, hlc] of vector) wire[members.byNumber(origin).origin] = hlc;
+  for (const [origin, entry] of vector) {
+    wire[origin < 0 ? REMOVAL_MARK + members.byNumber(-origin).origin : members.byNumber(origin).origin] = entry;
+  }
   return wire;
 }
 
 /** Entries for origins that are unknown here are left out: nothing can be said of them yet. */
 export function fromWireVector(wire: Readonly<Record<string, number>>, members: Members): Map<number, number> {
   const vector = new Map<number, number>();
-  for (const [origin, hlc] of Object.entries(wire)) {
-    const member = members.byOrigin(origin);
-    if (member !== undefined) vector.set(member.num, hlc);
+  for (const [name, entry] of Object.entries(wire)) {
+    const marked = name.startsWith(REMOVAL_MARK);
+    const member = members.byOrigin(marked ? name.slice(REMOVAL_MARK.length) : name);
+    if (member !== undefined) vector.set(marked ? removalOf(member.num) : member.num, entry);
   }
   return vector;
 }
 
-/** The vectors of all other members, as far as they are known here, by origin id. */
+/** The vectors of all others that count for anybody, as far as they are known here, by origin id. */
 export function knownVectors(db: Sqlite, members: Members, self: number): Record<string, Record<string, number>> {
   const known: Record<string, Record<string, number>> = {};
   for (const member of members.counted()) {
-    if (member.num === self) continue;
+    if (member.num === self || member.settledHlc !== null) continue;
     const vector = loadVector(db, member.num);
     if (vector.size > 0) known[member.origin] = toWireVector(vector, members);
   }

@@ -1,5 +1,5 @@
 import { replicationErrors } from "./errors.js";
-import type { Message, WireVector } from "./messages.js";
+import type { Message, WireRemoval, WireVector } from "./messages.js";
 
 /**
  * Refuses times that no clock within bounds can have told. Taken over into a vector, such a time would hide every change
@@ -10,6 +10,9 @@ export function checkTimes(message: Message, limit: number): void {
   const time = (hlc: number) => {
     if (hlc > limit) throw replicationErrors.fromTheFuture({ hlc, limit });
   };
+  const removals = (told: readonly WireRemoval[]) => {
+    for (const { hlc } of told) time(hlc);
+  };
   const vector = (entries: WireVector) => {
     for (const origin in entries) time(entries[origin]!);
   };
@@ -18,13 +21,18 @@ export function checkTimes(message: Message, limit: number): void {
       if (message.end === null) return;
       vector(message.end.vector);
       for (const { joinHlc } of message.end.members) time(joinHlc);
+      removals(message.end.removals);
       for (const origin in message.end.vectors) vector(message.end.vectors[origin]!);
+      return;
+    case "removals":
+      removals(message.removals);
       return;
     case "hello":
     case "backfill-plan":
       vector(message.vector);
       time(message.floor);
       for (const { joinHlc } of message.members) time(joinHlc);
+      if (message.t === "hello") removals(message.removals);
       return;
     case "joined":
       time(message.hlc);

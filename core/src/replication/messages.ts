@@ -1,6 +1,7 @@
 import type { ParkedKind } from "@tidemark/plugin-api";
 import { z } from "zod";
 import { isIdentity } from "../registry/identity-form.js";
+import { REMOVAL_KINDS } from "../storage/members.js";
 import { replicationErrors } from "./errors.js";
 
 /**
@@ -19,20 +20,37 @@ export const MAX_BOUNDS = 1_000;
 /** Of a comparison: the largest range that is digested or listed as one, and how many of them one answer holds. */
 export const MAX_RANGE_RECORDS = 1_000;
 export const MAX_RANGES = 64;
+/** Stands before an origin id where a vector says what its owner knew of a removal. */
+export const REMOVAL_MARK = "!";
+/** Of members, of removals, and of origins in a vector. */
+const MAX_MEMBERS = 10_000;
 
 const id = z.string().min(1).max(512);
 /** What names an origin or a device: it ends up in keys and in log lines. */
 const name = id.refine(isIdentity, "is no identity");
+const origin = name.refine((value) => !value.startsWith(REMOVAL_MARK), "is no origin id");
 const text = z.string().max(2_048);
 const hlc = z.int().min(0);
 const count = z.int().min(0);
 const base64 = z.string().max(1_024);
 
-/** Origin id → time. */
-const vector = z.record(id, hlc);
+/** Origin id → time; marked origin id → what is known of its removal. */
+const vector = z
+  .record(z.string().min(1).max(513), hlc)
+  .refine((entries) => Object.keys(entries).length <= 2 * MAX_MEMBERS, "has too many entries");
+
+const removal = z.strictObject({
+  origin,
+  deviceId: name,
+  name: z.string().max(512),
+  kind: z.enum(REMOVAL_KINDS),
+  hlc,
+  by: origin,
+});
+const removals = z.array(removal).max(MAX_MEMBERS);
 
 const member = z.strictObject({
-  origin: name,
+  origin,
   deviceId: name,
   name: z.string().max(512),
   joinHlc: hlc,
@@ -56,12 +74,14 @@ const messages = z.discriminatedUnion("t", [
     deviceId: name,
     name: z.string().max(512),
     /** Null while the device is not a member. */
-    origin: name.nullable(),
+    origin: origin.nullable(),
     /** Milliseconds since the epoch, for the comparison of clocks. */
     now: z.number(),
     /** Whether it has the whole library and serves it. */
     ready: z.boolean(),
-    members: z.array(member).max(10_000),
+    members: z.array(member).max(MAX_MEMBERS),
+    /** Who is no member any more. They count before all else. */
+    removals,
     vector,
     /** At or below it nothing carries a stamp: older readers need a snapshot. */
     floor: hlc,
@@ -71,7 +91,7 @@ const messages = z.discriminatedUnion("t", [
     schema: z.record(id, z.string().max(64)),
   }),
   z.strictObject({ t: z.literal("join"), deviceId: name, name: z.string().max(512) }),
-  z.strictObject({ t: z.literal("joined"), origin: name, members: z.array(member).max(10_000), hlc }),
+  z.strictObject({ t: z.literal("joined"), origin, members: z.array(member).max(MAX_MEMBERS), hlc }),
   /** The device has become ready to serve since its hello. */
   z.strictObject({ t: z.literal("ready") }),
   /** Stream me your log from this position in it; I have what the vector says. */
@@ -81,8 +101,12 @@ const messages = z.discriminatedUnion("t", [
     n: count,
     records,
     position: count,
-    end: z.strictObject({ vector, members: z.array(member).max(10_000), vectors: z.record(id, vector) }).nullable(),
+    end: z
+      .strictObject({ vector, members: z.array(member).max(MAX_MEMBERS), removals, vectors: z.record(id, vector) })
+      .nullable(),
   }),
+  /** Somebody has been removed since the hello. */
+  z.strictObject({ t: z.literal("removals"), removals }),
   /** The page is applied and committed. */
   z.strictObject({ t: z.literal("applied"), n: count }),
   z.strictObject({ t: z.literal("snapshot-required"), floor: hlc }),
@@ -92,7 +116,7 @@ const messages = z.discriminatedUnion("t", [
     vector,
     floor: hlc,
     totals: z.record(id, count),
-    members: z.array(member).max(10_000),
+    members: z.array(member).max(MAX_MEMBERS),
   }),
   z.strictObject({
     t: z.literal("backfill-page"),
@@ -176,6 +200,7 @@ const messages = z.discriminatedUnion("t", [
 export type Message = z.infer<typeof messages>;
 export type MessageOf<T extends Message["t"]> = Extract<Message, { t: T }>;
 export type WireMember = z.infer<typeof member>;
+export type WireRemoval = z.infer<typeof removal>;
 export type WireVector = z.infer<typeof vector>;
 
 const encoder = new TextEncoder();

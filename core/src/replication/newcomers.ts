@@ -38,7 +38,7 @@ export interface NewcomersOptions {
   readonly order: StampOrder;
   readonly reader: RecordReader;
   readonly writer: (model: SyncModel) => RowWriter;
-  /** Whether a transform has named the record, so that it stays out of its table. */
+  /** Whether the record can't be written as it came: a transform keeps it out of its table, or it has to be stamped anew. */
   readonly withheld: (record: IncomingRecord) => boolean;
   /** Is given the rows that came. */
   readonly touched: Map<SyncModel, Set<string>>;

@@ -2,6 +2,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
   ANY_ORIGIN,
+  type Birth,
   bornLocally,
   columnStamp,
   diedLocally,
@@ -29,7 +30,7 @@ interface Kept {
 
 /** What one change tells others. A creation brings all values, an edit those of its columns. */
 type Change =
-  | { readonly kind: "birth"; readonly stamp: Stamp; readonly prior: Stamp }
+  | { readonly kind: "birth"; readonly stamp: Birth; readonly prior: Stamp }
   | { readonly kind: "death"; readonly stamp: Stamp }
   | { readonly kind: "edit"; readonly stamp: Stamp; readonly column: number };
 
@@ -75,10 +76,10 @@ function meaning({ state, values }: Kept): unknown {
 
 const stamp = fc.record({ hlc: fc.integer({ min: 10, max: 40 }), origin: fc.integer({ min: 1, max: 3 }) });
 const change: fc.Arbitrary<Change> = fc.oneof(
-  fc.tuple(stamp, fc.integer({ min: 0, max: 9 })).map(
-    ([at, prior]): Change => ({
+  fc.tuple(stamp, fc.integer({ min: 0, max: 9 }), fc.option(fc.integer({ min: 0, max: 9 }), { freq: 3 })).map(
+    ([at, prior, age]): Change => ({
       kind: "birth",
-      stamp: at,
+      stamp: age === null ? at : { ...at, age },
       prior: prior === 0 ? UNSTAMPED : { hlc: at.hlc - prior, origin: ANY_ORIGIN },
     }),
   ),
@@ -132,7 +133,10 @@ describe("joining", () => {
         const living = births.filter((birth) => order.compare(birth, death) > 0).sort(order.compare);
         expect(isLiving(merged.state)).toBe(living.length > 0);
         if (living.length === 0) return;
-        expect(lifeOf(merged.state)).toEqual(living[0]);
+        const lives = living.map(({ hlc, origin, age }: Birth) =>
+          age === undefined ? { hlc, origin } : age === 0 ? UNSTAMPED : { hlc: age, origin: ANY_ORIGIN },
+        );
+        expect(lifeOf(merged.state)).toEqual(lives.sort(order.compare)[0]);
         for (const column of COLUMNS) {
           const edits = list.flatMap((it) => (it.kind === "edit" && it.column === column ? [it.stamp] : []));
           const winner = [...edits, living.at(-1)!].sort(order.compare).at(-1)!;

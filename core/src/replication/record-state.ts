@@ -19,6 +19,15 @@ export const UNSTAMPED: Stamp = Object.freeze({ hlc: 0, origin: 0 });
 /** Member number 0 in a death: above every origin of that time. Such a death is a floor, not somebody's delete. */
 export const ANY_ORIGIN = 0;
 
+/** The beginning of a life. */
+export interface Birth extends Stamp {
+  /**
+   * Since when the life counts, where that is before this stamp: a birth that was stamped anew is no new life, so that
+   * what refers to the record goes on to hold. 0: since before the floor.
+   */
+  readonly age?: number;
+}
+
 /** Orders stamps alike on all devices: by time, then by origin id (never by the local number). */
 export interface StampOrder {
   compare(a: Stamp, b: Stamp): number;
@@ -40,7 +49,7 @@ export function stampOrder(originIdOf: (member: number) => string): StampOrder {
 
 export interface RecordState {
   /** Above the death, ascending; empty when dead. `UNSTAMPED` first, if it is among them. */
-  readonly births: readonly Stamp[];
+  readonly births: readonly Birth[];
   /** `UNSTAMPED` when there is none. */
   readonly death: Stamp;
   /** Stamps of columns (0: the whole row of a device-owned record) above the newest birth, or above the death. */
@@ -58,13 +67,24 @@ export function isLiving(state: RecordState): boolean {
   return state.births.length > 0;
 }
 
-export function newestBirth(state: RecordState): Stamp {
+export function newestBirth(state: RecordState): Birth {
   return state.births[state.births.length - 1] ?? UNSTAMPED;
 }
 
-/** Since when the record lives: its first birth above its death. References older than this do not hold. */
+/** Since when the record lives: its first birth above its death, by age. References older than this do not hold. */
 export function lifeOf(state: RecordState): Stamp {
-  return state.births[0] ?? UNSTAMPED;
+  let life: Stamp | null = null;
+  for (const birth of state.births) {
+    const since = beginningOf(birth);
+    if (life === null || since.hlc < life.hlc || (since.hlc === life.hlc && life.origin === ANY_ORIGIN)) life = since;
+  }
+  return life ?? UNSTAMPED;
+}
+
+/** An age stands above every origin of its time, because it does not say whose it was. */
+function beginningOf(birth: Birth): Stamp {
+  if (birth.age === undefined) return birth;
+  return birth.age === 0 ? UNSTAMPED : { hlc: birth.age, origin: ANY_ORIGIN };
 }
 
 /** The stamp that counts for a column: its own, or that of the newest birth. */
@@ -133,25 +153,34 @@ export function joinStates({
 }
 
 function joinBirths(
-  left: readonly Stamp[],
-  right: readonly Stamp[],
+  left: readonly Birth[],
+  right: readonly Birth[],
   death: Stamp,
   order: StampOrder,
-): readonly Stamp[] {
+): readonly Birth[] {
   // Nearly always there is one birth, on one side or the same on both.
-  const all: Stamp[] = [];
+  const all: Birth[] = [];
   for (const births of [left, right]) {
     for (const birth of births) {
       if (birth.hlc === 0 ? death.hlc !== 0 : order.compare(birth, death) <= 0) continue;
-      if (!all.some((known) => order.compare(known, birth) === 0)) all.push(birth);
+      const at = all.findIndex((known) => order.compare(known, birth) === 0);
+      if (at < 0) all.push(birth);
+      else if (ageOf(birth) < ageOf(all[at]!)) all[at] = birth;
     }
   }
   return all.sort(order.compare);
 }
 
+function ageOf({ hlc, age = hlc }: Birth): number {
+  return age;
+}
+
 function sameState(a: RecordState, b: RecordState, order: StampOrder): boolean {
   if (order.compare(a.death, b.death) !== 0 || a.births.length !== b.births.length) return false;
-  if (a.births.some((birth, index) => order.compare(birth, b.births[index]!) !== 0)) return false;
+  for (const [index, birth] of a.births.entries()) {
+    const other = b.births[index]!;
+    if (order.compare(birth, other) !== 0 || ageOf(birth) !== ageOf(other)) return false;
+  }
   if (a.columns.size !== b.columns.size) return false;
   for (const [column, stamp] of a.columns) {
     const other = b.columns.get(column);

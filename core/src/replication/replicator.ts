@@ -21,6 +21,7 @@ import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
 import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
+import { settleRemovals } from "./settling.js";
 
 /**
  * Looks after all sessions: takes over connections, decides what is next for this device (join, backfill, pull), wakes the
@@ -40,6 +41,7 @@ export class Replicator implements TransportHost, SessionObserver {
   /** Retries that wait, by origin id. */
   readonly #delays = new Map<string, Subscription>();
   #restoring = false;
+  #settling = false;
   readonly #future: FutureRecords;
   #running = false;
 
@@ -171,6 +173,8 @@ export class Replicator implements TransportHost, SessionObserver {
   changed(): void {
     if (!this.#running) return;
     const { connection, logger } = this.#library.deps;
+    this.#partWithRemoved();
+    this.heard();
     const state = readState(connection);
     const onboard = state.self === null || state.ready === 0 || this.#fullBackfillFrom(null);
     if (onboard) {
@@ -224,6 +228,22 @@ export class Replicator implements TransportHost, SessionObserver {
     for (const other of this.#sessions) if (other !== session) other.wake();
   }
 
+  /** Settles what the vectors that were told allow to settle. */
+  heard(): void {
+    if (this.#settling) return;
+    this.#settling = true;
+    settleRemovals(this.#library)
+      .then((settled) => {
+        if (settled.length === 0) return;
+        for (const session of this.#sessions) session.wake();
+        this.acknowledge();
+      })
+      .catch((error: unknown) => this.#library.deps.logger.warn("A removal could not be settled yet", { error }))
+      .finally(() => {
+        this.#settling = false;
+      });
+  }
+
   ended(session: Session, reason: string): void {
     this.#sessions.delete(session);
     this.#backfill?.sourcesChanged();
@@ -234,6 +254,27 @@ export class Replicator implements TransportHost, SessionObserver {
   /** Tells all peers the own vector, durably, if it is news to them: an acknowledgement of everything that is here. */
   acknowledge(): void {
     for (const session of this.#sessions) session.tellNews();
+  }
+
+  /**
+   * Tells everybody who has been removed, and ends the sessions that this concerns: nothing more is taken from a removed
+   * member, and a removed device takes part no more.
+   */
+  #partWithRemoved(): void {
+    const { members, connection, settings } = this.#library.deps;
+    const { self } = readState(connection);
+    const own = self === null ? null : members.byNumber(self).removal;
+    for (const session of this.sessions) {
+      if (session.closed || session.peerDevice === null) continue;
+      session.tellRemovals();
+      if (own?.kind === "removed")
+        session.fail(replicationErrors.memberRemoved({ device: settings.device.id, self: true }));
+      else if (session.peerRemoval?.kind === "removed") {
+        session.fail(replicationErrors.memberRemoved({ device: session.peerDevice, self: false }));
+      } else if (session.isOutdated) {
+        session.close("one of both has been removed", settings.replication.retryDelayMs);
+      } else session.tellNews();
+    }
   }
 
   #plainDecision(error: TidemarkError, retryable: boolean): CatchUpDecision {

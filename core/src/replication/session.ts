@@ -8,6 +8,7 @@ import {
   type TransportConnection,
 } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
+import type { Removal } from "../storage/members.js";
 import { findBounds } from "./backfill-bounds.js";
 import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import type { BackfillSource } from "./backfill-source.js";
@@ -25,6 +26,7 @@ import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership
 import { checkTimes } from "./message-times.js";
 import { decodeMessage, encodeMessage, type Message, type MessageOf } from "./messages.js";
 import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
+import { learnRemovals, wireRemovals } from "./removals.js";
 import { restoreRecords } from "./restore.js";
 
 /**
@@ -52,6 +54,8 @@ export interface SessionObserver {
   merged(session: Session): void;
   /** The peer has become a member here, which the others are to hear at once: then they can serve it too. */
   sponsored(session: Session): void;
+  /** The peer has told what it and others have. */
+  heard(): void;
 }
 
 interface PendingRequest {
@@ -74,6 +78,9 @@ export class Session {
   #nextRequest = 0;
   #introducing: { readonly inbox: Message[]; wake: (() => void) | null } | null = { inbox: [], wake: null };
   #peer: Introduction | null = null;
+  #introducedAs: string | null = null;
+  /** The removals that the peer has been told. */
+  #toldRemovals = "";
   #stream: ChangeStream | null = null;
   #catchUp: CatchUp | null = null;
   #pages: Promise<void> = Promise.resolve();
@@ -106,9 +113,21 @@ export class Session {
     return this.#connection.dialled;
   }
 
-  /** Origin id of the peer; null before it has introduced itself, or while it is not a member. */
+  /** Origin id of the peer; null before it has introduced itself, and while it is not a member, or none any more. */
   get peer(): string | null {
-    return this.#peer?.origin ?? null;
+    const origin = this.#peer?.origin ?? null;
+    return origin !== null && this.#library.deps.members.byOrigin(origin)?.removal ? null : origin;
+  }
+
+  /** The peer's removal, if what it said it is has been removed. */
+  get peerRemoval(): Removal | null {
+    const origin = this.#peer?.origin ?? this.#peer?.toldOrigin ?? null;
+    return origin === null ? null : (this.#library.deps.members.byOrigin(origin)?.removal ?? null);
+  }
+
+  /** Whether one of both has been removed since they introduced themselves: then they have to do so anew. */
+  get isOutdated(): boolean {
+    return this.#introducedAs !== null && this.#introducedAs !== this.#standing();
   }
 
   get peerDevice(): string | null {
@@ -145,6 +164,20 @@ export class Session {
   /** Local changes, or a change of what the peer is to hear. */
   wake(): void {
     this.#stream?.wake();
+  }
+
+  /** Tells the peer who has been removed, unless it was told so. */
+  tellRemovals(): void {
+    if (this.#introducedAs === null || this.#closed) return;
+    const removals = wireRemovals(this.#library.deps.members);
+    const telling = JSON.stringify(removals);
+    if (telling === this.#toldRemovals) return;
+    this.#toldRemovals = telling;
+    try {
+      this.#send({ t: "removals", removals });
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   tellVector(): void {
@@ -310,8 +343,14 @@ export class Session {
       next: () => this.#nextIntroduction(),
     });
     this.#timer.dispose();
-    if (this.#closed) return;
+    if (this.#closed) {
+      // What it has told of removals counts all the same.
+      this.#options.observer.changed();
+      return;
+    }
     this.#peer = peer;
+    this.#introducedAs = this.#standing();
+    this.#toldRemovals = JSON.stringify(peer.removals);
     const rest = this.#introducing!.inbox;
     this.#introducing = null;
     const member = this.#member();
@@ -385,6 +424,12 @@ export class Session {
         }
         this.#serve(() => this.#onSnapshotRequired());
         return;
+      case "removals":
+        this.#serve(async () => {
+          await learnRemovals(this.#library, message.removals);
+          this.#options.observer.changed();
+        });
+        return;
       case "join":
         if (message.deviceId !== this.peerDevice || this.peer !== null) {
           throw replicationErrors.malformed({ reason: "it asks for another device, or for what it is already" });
@@ -451,7 +496,7 @@ export class Session {
     const receiver = fromWireVector(message.vector, members);
     // Below the floor nothing is left to send; the receiver would have a gap without knowing.
     const gap = members
-      .counted()
+      .present()
       .some((member) => member.num !== peer.num && (receiver.get(member.num) ?? member.joinHlc!) < state.floor);
     if (gap) {
       this.#send({ t: "snapshot-required", floor: state.floor });
@@ -624,7 +669,8 @@ export class Session {
     this.#pages = this.#pages
       .then(async () => {
         if (this.#closed) return;
-        const { ended, joined } = await catchUp.apply(message);
+        if (this.#member() === null) return;
+        const { ended, joined, removed } = await catchUp.apply(message);
         this.#queuedBytes -= bytes;
         if (message.records.groups.length > 0) this.#options.observer.merged(this);
         if (this.#closed) return;
@@ -641,7 +687,8 @@ export class Session {
             sponsor: member.sponsor,
           });
         }
-        if (joined.length > 0) this.#options.observer.changed();
+        if (joined.length > 0 || removed) this.#options.observer.changed();
+        if (ended) this.#options.observer.heard();
       })
       .catch((error: unknown) => this.#fail(error));
   }
@@ -775,11 +822,19 @@ export class Session {
     for (const frame of framesOf(message)) this.#connection.send(frame);
   }
 
-  /** The peer as a member whose join has been counted here; null while it isn't one. */
+  /** The peer as a member whose join has been counted here; null while it isn't one, or none any more. */
   #member() {
-    const origin = this.#peer?.origin;
-    const member = origin == null ? undefined : this.#library.deps.members.byOrigin(origin);
+    const { peer } = this;
+    const member = peer === null ? undefined : this.#library.deps.members.byOrigin(peer);
     return member === undefined || member.joinHlc === null ? null : member;
+  }
+
+  /** Which of both ends have been removed. */
+  #standing(): string {
+    const { members, connection } = this.#library.deps;
+    const { self } = readState(connection);
+    const own = self === null ? null : members.byNumber(self).removal;
+    return `${own === null} ${this.peerRemoval === null}`;
   }
 
   async #setState(state: PeerState): Promise<void> {

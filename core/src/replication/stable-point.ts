@@ -1,14 +1,14 @@
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
 import type { Member, Members } from "../storage/members.js";
-import { loadVector } from "../storage/vectors.js";
+import { loadVector, REMOVAL_SETTLED, removalOf, type Vector } from "../storage/vectors.js";
 import { ownVector } from "./change-page.js";
 
 /**
- * S: the time up to which every member has everything. It is the smallest entry over the vectors of all members. A
- * member's vector counts only once this device's own has reached it in every entry: what it knows beyond that may hold
- * joins and deletes that are not known here. An origin without an entry counts as its join, a member without a vector
- * holds S still.
+ * S: the time up to which every member has everything. It is the smallest entry, over the vectors of all members, for all
+ * members. A removed origin counts among them until every member has settled its removal. A vector counts only once this
+ * device's own has reached it in every entry: what it knows beyond that may hold joins and deletes that are not known
+ * here. An origin without an entry counts as its join, a member without a vector holds S still.
  */
 export interface StableTime {
   readonly hlc: number;
@@ -18,14 +18,15 @@ export interface StableTime {
 
 export function stableTime(db: Sqlite, members: Members): StableTime {
   const { self, hlc, floor, ready } = readState(db);
-  if (self === null || ready === 0) return { hlc: floor, heldBackBy: [] };
-  const counted = members.counted();
+  if (self === null || ready === 0 || members.byNumber(self).removal !== null) return { hlc: floor, heldBackBy: [] };
   const own = ownVector(db);
+  const vectors = new Map<number, Vector>([[self, own]]);
+  for (const { num } of members.counted()) if (num !== self) vectors.set(num, loadVector(db, num));
+  const counted = [...members.present(), ...unsettled(members, vectors)];
   const said = counted.map((member) => {
-    const vector = member.num === self ? own : loadVector(db, member.num);
-    const known = vector.size > 0 && [...vector].every(([origin, entry]) => entry <= entryOf(own, members, origin));
+    const vector = vectors.get(member.num)!;
     const entries = counted.map((origin) => vector.get(origin.num) ?? origin.joinHlc!);
-    return { member, entries, lowest: known ? Math.min(...entries) : null };
+    return { member, entries, lowest: reaches(own, vector, members) ? Math.min(...entries) : null };
   });
   const all = said.map(({ lowest }) => lowest);
   const stable = all.some((entry) => entry === null) ? floor : Math.max(floor, Math.min(...(all as number[])));
@@ -42,6 +43,24 @@ export function stableTime(db: Sqlite, members: Members): StableTime {
   return { hlc: stable, heldBackBy };
 }
 
-function entryOf(vector: ReadonlyMap<number, number>, members: Members, origin: number): number {
+/** Removed origins whose removal not every member is known to have settled. */
+function unsettled(members: Members, vectors: ReadonlyMap<number, Vector>): readonly Member[] {
+  return members.counted().filter((removed) => {
+    if (removed.removal === null) return false;
+    return members.present().some(({ num }) => (vectors.get(num)!.get(removalOf(removed.num)) ?? 0) < REMOVAL_SETTLED);
+  });
+}
+
+/** Whether `own` has everything that `vector` tells; never, as long as that tells nothing. */
+export function reaches(own: Vector, vector: Vector, members: Members): boolean {
+  if (vector.size === 0) return false;
+  for (const [origin, entry] of vector) {
+    // How far others have come with a removal is no matter here; that it is known is.
+    if (origin < 0 ? !own.has(origin) : entry > entryOf(own, members, origin)) return false;
+  }
+  return true;
+}
+
+function entryOf(vector: Vector, members: Members, origin: number): number {
   return vector.get(origin) ?? members.byNumber(origin).joinHlc ?? 0;
 }

@@ -6,6 +6,7 @@ import {
   type Transport,
 } from "@tidemark/plugin-api";
 import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
+import { physicalMs } from "../clock/hybrid-logical-clock.js";
 import type {
   Engine,
   EngineDeps,
@@ -14,6 +15,7 @@ import type {
   KernelServices,
   ModelDigest,
   PeerStatus,
+  RemovalStatus,
   SyncStatus,
 } from "../kernel/engine.js";
 import type { Verification, VerifyOptions } from "../kernel/verification.js";
@@ -32,7 +34,7 @@ import { Fence } from "../storage/fence.js";
 import { Gate } from "../storage/gate.js";
 import { readJournal } from "../storage/journal.js";
 import { readState } from "../storage/log-transaction.js";
-import { Members } from "../storage/members.js";
+import { type Member, Members } from "../storage/members.js";
 import { nameAllocator } from "../storage/names.js";
 import { outboxSize } from "../storage/outbox.js";
 import { Pool } from "../storage/pool.js";
@@ -52,7 +54,9 @@ import { LocalLibrary } from "./local-library.js";
 import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
 import { GIVEN_UP } from "./peer-store.js";
+import { removeMembers } from "./removals.js";
 import { Replicator } from "./replicator.js";
+import { waitedFor } from "./settling.js";
 import { verifyWith } from "./verify.js";
 
 /** Errors of a request after which the session is of no use. */
@@ -234,7 +238,7 @@ export class SyncEngine implements Engine {
   async verify(peer: string, options: VerifyOptions = {}): Promise<Verification> {
     const { connection, members, library, replicator } = this.#opened();
     const state = readState(connection);
-    const others = members.counted().filter((member) => member.num !== state.self);
+    const others = members.present().filter((member) => member.num !== state.self);
     const named = others.filter(({ origin, deviceId }) => origin === peer || deviceId === peer);
     if (named.length === 0) {
       throw replicationErrors.unknownPeer({ peer, known: others.map(({ deviceId }) => deviceId) });
@@ -274,11 +278,26 @@ export class SyncEngine implements Engine {
     const backfill = loadBackfill(connection);
     const cursors = Object.values(backfill?.cursors ?? {});
     const count = (table: string) => connection.prepare(`SELECT count(*) FROM ${table}`).pluck().get() as number;
+    const removals = members.removed().map((member): RemovalStatus => {
+      const { origin, deviceId, name, removal, settledHlc } = member;
+      const waiting = settledHlc === null ? waitedFor(connection, members, member) : [];
+      return {
+        origin,
+        deviceId,
+        name,
+        kind: removal!.kind,
+        atMs: physicalMs(removal!.hlc),
+        by: removal!.by,
+        waitsFor: waiting.map((other) => other.origin),
+      };
+    });
     return {
       library: this.#deps.settings.library.id,
       device: this.#deps.settings.device.id,
       origin: state.self === null ? null : members.byNumber(state.self).origin,
+      membership: membershipOf(state.self === null ? null : members.byNumber(state.self)),
       peers,
+      removals,
       backfill:
         backfill === null ? null : { done: cursors.reduce((sum, { done }) => sum + done, 0), total: backfill.total },
       parked,
@@ -293,6 +312,12 @@ export class SyncEngine implements Engine {
   async journal({ kind, model, before, limit = 1_000 }: JournalQuery = {}): Promise<readonly JournalEntry[]> {
     const { connection } = this.#opened();
     return readJournal(connection, { kind: kind ?? null, model: model ?? null, before: before ?? null, limit });
+  }
+
+  async removeMember(member: string): Promise<void> {
+    const { library, replicator } = this.#opened();
+    await removeMembers(library, member);
+    replicator.changed();
   }
 
   async resetSyncState(): Promise<void> {
@@ -407,6 +432,12 @@ export class SyncEngine implements Engine {
     if (this.#open === null) throw replicationErrors.notStarted();
     return this.#open;
   }
+}
+
+function membershipOf(self: Member | null): SyncStatus["membership"] {
+  if (self === null) return "joining";
+  if (self.removal === null) return "member";
+  return self.removal.kind === "removed" ? "removed" : "returning";
 }
 
 interface OpenEngine {

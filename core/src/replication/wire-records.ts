@@ -22,6 +22,7 @@ export type WireSettledRecord = readonly [record: string, values: readonly WireV
  * - death: empty, or `hlc, origin`
  * - stamps: `column, hlc, origin, …`
  * - present: positions of the columns whose values follow, or 0 for all
+ * - ages: only if a birth has one: per birth its age, or null
  */
 export type WireStampedRecord = readonly [
   record: string,
@@ -30,6 +31,7 @@ export type WireStampedRecord = readonly [
   stamps: readonly number[],
   present: 0 | readonly number[],
   values: readonly WireValue[],
+  ages?: readonly (number | null)[],
 ];
 
 export type WireRecord = WireSettledRecord | WireStampedRecord;

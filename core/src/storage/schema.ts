@@ -76,6 +76,7 @@ const MIGRATIONS: readonly string[] = [
     model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL,
     hlc INTEGER NOT NULL, origin INTEGER NOT NULL, seq INTEGER NOT NULL,
     prior_hlc INTEGER NOT NULL DEFAULT 0, prior_origin INTEGER NOT NULL DEFAULT 0,
+    age INTEGER,                     -- births: since when the life counts, where that is before its stamp; 0: below the floor
     PRIMARY KEY (model, record, col)
   ) WITHOUT ROWID;
   CREATE INDEX tidemark_stamp_seq ON tidemark_stamp (seq);
@@ -110,9 +111,12 @@ const MIGRATIONS: readonly string[] = [
     device TEXT NOT NULL, name TEXT NOT NULL,
     join_hlc INTEGER,                -- NULL: heard of, its join has not been counted yet
     sponsor TEXT,                    -- origin id; NULL for the founder
-    removed_hlc INTEGER, removed_by TEXT
+    removed_kind TEXT,               -- replaced | orphaned | lapsed | regressed | removed; NULL: not removed
+    removed_hlc INTEGER, removed_by TEXT,
+    settled_hlc INTEGER              -- of a removed origin: the last time that counts; NULL: not all members agree yet
   );
-  -- Vectors of all members; the own one under the own number (its own entry is tidemark_state.hlc).
+  -- Vectors of all members; the own one under the own number (its own entry is tidemark_state.hlc). An entry under -num
+  -- says of the removal of num: 1 it was known, 2 it was settled there.
   CREATE TABLE tidemark_vector (member INTEGER NOT NULL, origin INTEGER NOT NULL, hlc INTEGER NOT NULL, PRIMARY KEY (member, origin)) WITHOUT ROWID;
   CREATE TABLE tidemark_peer (
     member INTEGER PRIMARY KEY,

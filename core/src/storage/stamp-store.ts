@@ -1,4 +1,5 @@
 import {
+  type Birth,
   isLiving,
   newestBirth,
   type RecordState,
@@ -29,12 +30,13 @@ interface StampRow {
   origin: number;
   prior_hlc: number;
   prior_origin: number;
+  age: number | null;
 }
 
 /** What the log says of a record, before it is known whether the record is in its table. */
 export interface LoggedState {
-  readonly birth: Stamp | null;
-  readonly olderBirths: readonly Stamp[];
+  readonly birth: Birth | null;
+  readonly olderBirths: readonly Birth[];
   readonly death: Stamp | null;
   readonly prior: Stamp;
   readonly columns: ReadonlyMap<number, Stamp>;
@@ -44,7 +46,7 @@ export interface LoggedState {
 export function loadLogged(db: Sqlite, model: number, records: readonly string[]): Map<string, LoggedState> {
   const rows = prepared(
     db,
-    `SELECT s.record, s.col, s.hlc, s.origin, s.prior_hlc, s.prior_origin
+    `SELECT s.record, s.col, s.hlc, s.origin, s.prior_hlc, s.prior_origin, s.age
      FROM json_each(?) j CROSS JOIN tidemark_stamp s ON s.model = ? AND s.record = j.value`,
   ).all(JSON.stringify(records), model) as StampRow[];
   return groupRows(rows, floorOf(db));
@@ -60,7 +62,7 @@ export function loadLoggedRange(
   // A blob sorts behind all text: with one bound the index knows where to stop, and with none it goes to the end.
   const rows = prepared(
     db,
-    `SELECT record, col, hlc, origin, prior_hlc, prior_origin FROM tidemark_stamp
+    `SELECT record, col, hlc, origin, prior_hlc, prior_origin, age FROM tidemark_stamp
      WHERE model = ? AND record > ? AND record <= ifnull(?, x'') ORDER BY record`,
   ).all(model, after ?? "", upTo) as StampRow[];
   return groupRows(rows, floorOf(db));
@@ -82,7 +84,11 @@ function groupRows(rows: readonly StampRow[], floor: number): Map<string, Logged
       state = { birth: null, olderBirths: [], death: null, prior: UNSTAMPED, columns: new Map() };
       states.set(row.record, state);
     }
-    const stamp = { hlc: row.hlc, origin: row.origin };
+    const stamp: Birth = {
+      hlc: row.hlc,
+      origin: row.origin,
+      ...(row.age !== null && { age: row.age <= floor ? 0 : row.age }),
+    };
     if (row.col === BIRTH) {
       state.birth = stamp;
       state.prior = { hlc: row.prior_hlc, origin: row.prior_origin };
@@ -114,8 +120,8 @@ export function stateOf(logged: LoggedState | undefined, present: boolean): Reco
   return present ? { births: [UNSTAMPED], death: UNSTAMPED, columns: logged.columns } : UNKNOWN;
 }
 
-const INSERT = `INSERT OR REPLACE INTO tidemark_stamp (model, record, col, hlc, origin, seq, prior_hlc, prior_origin)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
+const INSERT = `INSERT OR REPLACE INTO tidemark_stamp (model, record, col, hlc, origin, seq, prior_hlc, prior_origin, age)
+                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 const DELETE = "DELETE FROM tidemark_stamp WHERE model = ? AND record = ? AND col = ?";
 
 /** Writes the difference between what the log has and `state`; every row it touches takes a fresh sequence number. */
@@ -151,6 +157,7 @@ export function saveState({
       tx.nextSequence(),
       row.prior.hlc,
       row.prior.origin,
+      row.stamp.age ?? null,
     );
     written += 1;
   }
@@ -159,7 +166,7 @@ export function saveState({
 
 interface WantedRow {
   readonly col: number;
-  readonly stamp: Stamp;
+  readonly stamp: Birth;
   readonly prior: Stamp;
 }
 
@@ -189,6 +196,7 @@ function sameRow(a: WantedRow, b: WantedRow): boolean {
     a.col === b.col &&
     a.stamp.hlc === b.stamp.hlc &&
     a.stamp.origin === b.stamp.origin &&
+    a.stamp.age === b.stamp.age &&
     a.prior.hlc === b.prior.hlc &&
     a.prior.origin === b.prior.origin
   );

@@ -7,6 +7,18 @@ import type { Sqlite } from "./database.js";
  */
 export type Vector = ReadonlyMap<number, number>;
 
+/**
+ * Besides, a vector says which removals its owner knew: under the negative number of the removed member stands
+ * {@link REMOVAL_KNOWN}, or {@link REMOVAL_SETTLED} once its owner has settled it. Such entries rise like all others.
+ */
+export const REMOVAL_KNOWN = 1;
+export const REMOVAL_SETTLED = 2;
+
+/** Under which number a vector says what its owner knew of the removal of a member. */
+export function removalOf(member: number): number {
+  return -member;
+}
+
 export function loadVector(db: Sqlite, member: number): Map<number, number> {
   const rows = db
     .prepare<[number], { origin: number; hlc: number }>("SELECT origin, hlc FROM tidemark_vector WHERE member = ?")

@@ -5,7 +5,7 @@ import type { PruneResult, StablePoint } from "@tidemark/plugin-api";
 import type { Engine, EngineDeps, EngineFactory, JournalEntry, ModelDigest } from "../kernel/engine.js";
 import type { Verification } from "../kernel/verification.js";
 
-type Step = "start" | "pause" | "resume" | "stop" | "resetSyncState" | "uninstall";
+type Step = "start" | "pause" | "resume" | "stop" | "removeMember" | "resetSyncState" | "uninstall";
 
 const NOTHING_STABLE: StablePoint = { hlc: 0, atMs: 0, heldBackBy: [] };
 const NOTHING_TO_PRUNE: PruneResult = { stamps: 0, hiddenRecords: 0, more: false, point: NOTHING_STABLE };
@@ -51,6 +51,10 @@ export class FakeEngine implements Engine {
     return this.#run("stop");
   }
 
+  removeMember(): Promise<void> {
+    return this.#run("removeMember");
+  }
+
   resetSyncState(): Promise<void> {
     return this.#run("resetSyncState");
   }
@@ -82,6 +86,8 @@ export class FakeEngine implements Engine {
       device: device.id,
       origin: null,
       peers: [],
+      membership: "joining" as const,
+      removals: [],
       backfill: null,
       parked: { hidden: 0, quarantined: 0, deferred: 0, dead: 0, foreign: 0 },
       quarantined: 0,

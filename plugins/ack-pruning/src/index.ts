@@ -49,6 +49,8 @@ export const ackPruning = definePlugin({
     // The vector in a peer's introduction is one.
     events.on("peerConnected", () => upkeep.learnt());
     events.on("memberJoined", () => upkeep.received());
+    events.on("memberRemoved", () => upkeep.received());
+    events.on("removalSettled", () => upkeep.learnt());
     events.on("kernelStateChanged", ({ state }) => {
       if (state === "running") upkeep.start();
       else upkeep.stop();
