@@ -67,7 +67,7 @@ const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows 
     on: (both) => [
       ["failures to decide on", ofCatchUps(({ decidedByBackoff }) => formatCount(decidedByBackoff))],
       ...anyFailure(both, [
-        ["longest delay before a retry", ofCatchUps(({ longestDelayMs }) => formatDuration(longestDelayMs))],
+        ["longest delay before a retry", ofCatchUps(longestDelay)],
         ["full backfills decided on", ofCatchUps(({ fullBackfills }) => formatCount(fullBackfills))],
         ["given up", ofCatchUps(({ givenUp }) => formatCount(givenUp))],
       ]),
@@ -75,7 +75,7 @@ const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows 
     off: (both) => [
       ["failures, tried again after a fixed delay", ofCatchUps(({ decidedByKernel }) => formatCount(decidedByKernel))],
       ...anyFailure(both, [
-        ["that delay", ofCatchUps(({ longestDelayMs }) => formatDuration(longestDelayMs))],
+        ["that delay", ofCatchUps(longestDelay)],
         ["given up", ofCatchUps(({ givenUp }) => formatCount(givenUp))],
       ]),
     ],
@@ -113,8 +113,15 @@ function ofCatchUps(text: (catchUps: CatchUpFigures) => string): Row[1] {
 
 /** The rows, if there was any failure. */
 function anyFailure(both: Both, rows: readonly Row[]): readonly Row[] {
-  const decisions = ({ decidedByBackoff, decidedByKernel }: CatchUpFigures) => decidedByBackoff + decidedByKernel;
   return both.some(({ figures }) => decisions(figures.catchUps) > 0) ? rows : [];
+}
+
+function decisions({ decidedByBackoff, decidedByKernel }: CatchUpFigures): number {
+  return decidedByBackoff + decidedByKernel;
+}
+
+function longestDelay(catchUps: CatchUpFigures): string {
+  return decisions(catchUps) === 0 ? NOTHING : formatDuration(catchUps.longestDelayMs);
 }
 
 function ofPool(text: (pool: PoolFigures) => string): Row[1] {

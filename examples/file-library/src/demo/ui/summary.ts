@@ -84,8 +84,11 @@ function explanations({ plugins, figures, status, forgotten, kills, kept }: Demo
     const health = figures[name].health;
     if (health !== null && health.reason !== "") lines.push(`${name} was ${health.worst}: ${health.reason}.`);
   }
+  for (const name of ["A", "B"] as const) {
+    const phases = kills.flatMap(({ device, phase }) => (device === name ? [`“${phase}”`] : []));
+    if (phases.length > 0) lines.push(`${name} was killed and started again in ${phases.join(", ")}.`);
+  }
   if (kills.length > 0) {
-    lines.push(`Killed and started again: ${kills.map(({ device, phase }) => `${device} in “${phase}”`).join(", ")}.`);
     lines.push(
       "What a killed process counted after its last report, half a second before at most, is not in the figures.",
     );
