@@ -3,6 +3,7 @@ import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
+import { OutsideReferences } from "../storage/outside-references.js";
 import { loadParked, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
@@ -75,6 +76,7 @@ export interface Reconsidered {
 export class Applier {
   readonly #deps: ApplierDeps;
   readonly #writers = new WeakMap<Sqlite, Map<number, RowWriter>>();
+  readonly #outside = new WeakMap<Sqlite, OutsideReferences>();
   #writes = 0;
 
   constructor(deps: ApplierDeps) {
@@ -281,6 +283,7 @@ export class Applier {
         reader: this.#deps.reader,
         writer: (model) => this.#writer(db, model),
         lookup,
+        outside: this.#outsideOf(db),
         touched,
       });
       // What the schema refuses is not visible, and neither is what requires it: decide again.
@@ -450,6 +453,15 @@ export class Applier {
         reference.working ??= set.get(column(reference).target.number, reference.target) ?? null;
       }
     }
+  }
+
+  #outsideOf(db: Sqlite): OutsideReferences {
+    let outside = this.#outside.get(db);
+    if (outside === undefined) {
+      outside = new OutsideReferences(db);
+      this.#outside.set(db, outside);
+    }
+    return outside;
   }
 
   #writer(db: Sqlite, model: SyncModel): RowWriter {

@@ -92,6 +92,8 @@ interface Collected {
   readonly known: Map<SyncModel, Map<string, Folding>>;
   /** Records to be looked at again although nothing has changed them. */
   readonly others: Reconsidered[];
+  /** Deaths of rows with an identity that no peer would accept: another one may have taken their place. */
+  readonly unfitDeaths: readonly { readonly entry: OutboxEntry; readonly model: SyncModel }[];
 }
 
 export class Fold {
@@ -162,14 +164,16 @@ export class Fold {
   #collect(db: Sqlite, entries: readonly OutboxEntry[]): Collected {
     const deaths = new PendingDeaths(db);
     const named: { entry: OutboxEntry; model: SyncModel; record: string }[] = [];
+    const unfitDeaths: { entry: OutboxEntry; model: SyncModel }[] = [];
     const byModel = new Map<SyncModel, Set<string>>();
     for (const entry of entries) {
       const model = this.#deps.registry.byNumber.get(entry.model);
       if (model === undefined) continue; // No longer registered: nobody is to hear of it.
       const record = this.#identity(db, deaths, model, entry);
       if (record === null) continue;
-      if (model.identity.kind === "column" && !isIdentity(record)) {
+      if (!isFit(model, record)) {
         if (entry.mask === BORN) this.#reportUnfit(db, model, record);
+        else if (entry.mask < 0) unfitDeaths.push({ entry, model });
         continue;
       }
       named.push({ entry, model, record });
@@ -198,7 +202,7 @@ export class Fold {
       }
       changes.push({ entry, folding });
     }
-    return { all, changes, deaths, known, others: [] };
+    return { all, changes, deaths, known, others: [], unfitDeaths };
   }
 
   /** A record whose identity no peer would accept stays on this device, and in nobody's way. */
@@ -208,7 +212,10 @@ export class Fold {
       kind: "not-synced",
       model: model.name,
       record,
-      reason: "its identity is not text of 1 to 512 characters without white space; give it a uuid",
+      reason:
+        model.identity.kind === "column"
+          ? "its identity is not text of 1 to 512 characters without white space; give it a uuid"
+          : "it joins a record whose identity is not text of 1 to 512 characters without white space; give that one a uuid",
       values: null,
     });
   }
@@ -298,6 +305,9 @@ export class Fold {
         }
       }
     }
+    for (const { entry, model } of records.unfitDeaths) {
+      if (entry.key !== null) predecessors.set(`${model.number} ${typeof entry.key} ${entry.key}`, entry.record);
+    }
     if (predecessors.size === 0) return;
     for (const target of records.all.slice()) {
       if (!target.born || target.refused !== null) continue;
@@ -310,10 +320,12 @@ export class Fold {
           const former = formerIdentity(model, column, record, predecessor);
           if (former !== record) {
             // A junction is named by what it joins: under another name it is another record.
-            const old = this.#folding(db, records, model, former);
-            old.state = diedLocally(tx.tick());
-            old.died = true;
-            old.born = false;
+            if (isFit(model, former)) {
+              const old = this.#folding(db, records, model, former);
+              old.state = diedLocally(tx.tick());
+              old.died = true;
+              old.born = false;
+            }
             const renamed = this.#folding(db, records, model, record, UNKNOWN);
             if (renamed.born) continue;
             renamed.state = bornLocally(renamed.state, tx.tick(), tx.floor, this.#deps.members.order);
@@ -321,8 +333,8 @@ export class Fold {
             continue;
           }
           if (!isOwn(model, record)) {
-            // Nobody but its owner may say that it refers to the new life: it refers to the old one.
-            records.others.push({ model, record, lost: { column, target: predecessor } });
+            // Nobody but its owner may say that it refers to the new life: it refers to the old one, if that was ever told.
+            if (isIdentity(predecessor)) records.others.push({ model, record, lost: { column, target: predecessor } });
             continue;
           }
           const child = this.#folding(db, records, model, record);
@@ -523,6 +535,13 @@ export class Fold {
 function isAlone(members: Members, self: number): boolean {
   const counted = members.counted().filter((member) => member.removal === null || member.settledHlc === null);
   return counted.length === 1 && counted[0]!.num === self && counted[0]!.removal === null;
+}
+
+/** Whether peers would accept the identity. A derived one is made of several. */
+function isFit(model: SyncModel, record: string): boolean {
+  if (model.identity.kind === "column") return isIdentity(record);
+  const { columns } = model.identity;
+  return targetsOf(columns, record)?.every(isIdentity) ?? false;
 }
 
 function newFolding(model: SyncModel, record: string, logged: LoggedState | undefined, before: RecordState): Folding {

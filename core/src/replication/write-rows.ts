@@ -1,5 +1,6 @@
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
+import type { OutsideReferences } from "../storage/outside-references.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RowWriter } from "../storage/row-writer.js";
 import { prepared } from "../storage/statements.js";
@@ -22,12 +23,13 @@ export interface WriteRowsOptions {
   readonly reader: RecordReader;
   readonly writer: (model: SyncModel) => RowWriter;
   readonly lookup: TargetLookup;
+  readonly outside: OutsideReferences;
   /** Is given the rows that came, went or changed. */
   readonly touched: Map<SyncModel, Set<string>>;
 }
 
 /** Returns whether the schema refused to take in a row, so that what requires it has to be looked at again. */
-export function writeRows({ db, set, reader, writer, lookup, touched }: WriteRowsOptions): boolean {
+export function writeRows({ db, set, reader, writer, lookup, outside, touched }: WriteRowsOptions): boolean {
   const removals = set.records.filter((record) => record.hasRow && !record.visible && record.stuck === null);
   const changes = set.records.filter((record) => record.hasRow && record.visible && record.stuck === null);
   const insertions = set.records.filter((record) => !record.hasRow && record.visible);
@@ -35,17 +37,23 @@ export function writeRows({ db, set, reader, writer, lookup, touched }: WriteRow
   assignKeys(insertions, writer);
 
   const failed: WorkingRecord[] = [];
+  const setAside = (record: WorkingRecord, reason: string): false => {
+    record.stuck = reason;
+    failed.push(record);
+    return false;
+  };
   const attempt = (record: WorkingRecord, write: (record: WorkingRecord) => boolean): void => {
     try {
       if (write(record)) touch(touched, record);
     } catch (error) {
       const reason = constraintOf(error);
       if (reason === null) throw error;
-      record.stuck = reason;
-      failed.push(record);
+      setAside(record, reason);
     }
   };
   const remove = (record: WorkingRecord): boolean => {
+    const kept = record.model.localKey === null ? null : outside.keeping(record.model, record.key as string);
+    if (kept !== null) return setAside(record, kept);
     writer(record.model).delete(record.key!);
     record.hasRow = false;
     lookup.changed(record.model, record.record, null);

@@ -1,3 +1,4 @@
+import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
 import { quoteName } from "./identifiers.js";
@@ -32,7 +33,10 @@ export function presentRows({
   return present;
 }
 
-/** The identities of the rows of `model` whose `column` has the given local value. */
+/**
+ * The identities of the rows of `model` whose `column` has the given local value. Rows whose identity is not fit for one
+ * are left out: no peer ever hears of them.
+ */
 export function rowsReferring({
   db,
   model,
@@ -47,9 +51,13 @@ export function rowsReferring({
   const bound = typeof value === "number" ? BigInt(value) : value;
   const where = `t.${quoteName(column.column)} = ?`;
   if (model.identity.kind === "column") {
-    return prepared(db, `SELECT ${quoteName(model.identity.column)} FROM ${quoteName(model.table)} t WHERE ${where}`)
+    const identities = prepared(
+      db,
+      `SELECT ${quoteName(model.identity.column)} FROM ${quoteName(model.table)} t WHERE ${where}`,
+    )
       .pluck()
       .all(bound) as string[];
+    return identities.filter(isIdentity);
   }
   const { columns } = model.identity;
   const identities = columns.map((target, index) => `r${index}.${targetIdentity(target)}`);
@@ -59,7 +67,7 @@ export function rowsReferring({
   )
     .raw(true)
     .all(bound) as string[][];
-  return rows.map(deriveIdentity);
+  return rows.filter((targets) => targets.every(isIdentity)).map(deriveIdentity);
 }
 
 function joinTargets(columns: readonly SyncColumn[]): string {

@@ -19,8 +19,9 @@ export type RowKey = number | bigint | string;
 export interface RecordRow {
   readonly identity: string;
   /**
-   * In the order of `model.columns`. A reference is its target's identity; it reads null when it is null, and also when
-   * it dangles (only possible where foreign keys are not enforced).
+   * In the order of `model.columns`. A reference is its target's identity; it reads null when it is null, when it dangles
+   * (only possible where foreign keys are not enforced), and when no peer will ever hear of its target, whose identity is
+   * not fit for one.
    */
   readonly values: WireValue[];
 }
@@ -212,7 +213,7 @@ export class RecordReader {
       const value = row[index] as StoredValue;
       if (value === null) continue;
       const column = model.columns[index]!;
-      if (column.reference !== null) values[index] = this.#checkedIdentity(db, column.reference.target, value);
+      if (column.reference !== null) values[index] = this.#fitIdentity(db, column.reference.target, value);
       else if (typeof value === "string" && mayBeRepaired(value)) {
         repaired ??= [];
         repaired.push(column);
@@ -221,8 +222,13 @@ export class RecordReader {
     const identity =
       plan.keyIndexes === null
         ? this.#checkedIdentity(db, model, row.pop() as StoredValue)
-        : // Its parts are identities that have been checked, or there would be nothing to derive from.
-          deriveIdentity(plan.keyIndexes.map((index) => values[index] as string));
+        : deriveIdentity(
+            plan.keyIndexes.map((index) => {
+              const part = values[index];
+              if (typeof part === "string") return part;
+              throw storageErrors.badIdentity({ model: plan.model.name, value: String(part) });
+            }),
+          );
     if (repaired !== null) {
       for (const column of repaired) values[model.columns.indexOf(column)] = this.#readText(db, plan, identity, column);
     }
@@ -235,14 +241,20 @@ export class RecordReader {
     return encodeTextBytes(this.#statement(db, sql, plain).get(plan.wanted([identity])) as Buffer);
   }
 
-  /** An identity that names its record on every device, and that finds it again here. */
   #checkedIdentity(db: Sqlite, model: SyncModel, value: StoredValue): string {
+    const identity = this.#fitIdentity(db, model, value);
+    if (identity === null) throw storageErrors.badIdentity({ model: model.name, value: String(value) });
+    return identity;
+  }
+
+  /** An identity that names its record on every device, and that finds it again here; null for any other value. */
+  #fitIdentity(db: Sqlite, model: SyncModel, value: StoredValue): string | null {
     if (typeof value === "string" && isIdentity(value)) {
       if (!mayBeRepaired(value)) return value;
       // A replaced character is no fault if it stands in the table just so.
       if (this.localKeyOf(db, model, value, identityColumn(model)) !== null) return value;
     }
-    throw storageErrors.badIdentity({ model: model.name, value: String(value) });
+    return null;
   }
 }
 
