@@ -169,12 +169,14 @@ async function resolve(
     }
     resolved.set(model, keys);
   }
+  // A batch without references says nothing about whether somebody resolves them.
+  if (answer.operations.some(({ references }) => references.length > 0)) library.resolvesReferences = resolved.size > 0;
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
   for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
   for (const { id, reason } of answer.rejected)
     named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
   return {
-    lookup: new ResolvedLookup({ reader: deps.reader, plain, resolved, version }),
+    lookup: library.resolvesReferences ? new ResolvedLookup({ reader: deps.reader, plain, resolved, version }) : plain,
     withheld: (record) => named.get(record) ?? null,
     batchId,
   };

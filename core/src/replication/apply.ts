@@ -314,6 +314,7 @@ export class Applier {
   /** Fills in the references that matter for each record, and what is known of their targets. */
   #readReferences(tx: LogTransaction, set: WorkingSet, pending: readonly WorkingRecord[], lookup: TargetLookup): void {
     const lives = new LifeReader(tx.db);
+    const drawnIn = new Map<SyncModel, Set<string>>();
     for (const working of pending) {
       if (!isLiving(working.state)) {
         working.references = [];
@@ -328,10 +329,12 @@ export class Applier {
       for (const reference of working.references) {
         const target = column(reference).target;
         reference.working = set.get(target.number, reference.target) ?? null;
-        if (reference.working === null) lives.want(target, reference.target);
+        if (reference.working !== null) continue;
+        lives.want(target, reference.target);
+        if (!working.incoming) addTo(drawnIn, target, reference.target);
       }
     }
-    lookup.expect(tx.db, lives.wanted);
+    lookup.expect(tx.db, drawnIn);
     for (const working of pending) {
       for (const reference of working.references) {
         if (reference.working !== null) continue;
@@ -481,6 +484,12 @@ export class Applier {
 
 function column(reference: WorkingReference) {
   return reference.column.reference!;
+}
+
+function addTo(records: Map<SyncModel, Set<string>>, model: SyncModel, record: string): void {
+  const known = records.get(model);
+  if (known === undefined) records.set(model, new Set([record]));
+  else known.add(record);
 }
 
 function byModel<T extends { readonly model: SyncModel }>(records: readonly T[]): Map<SyncModel, T[]> {

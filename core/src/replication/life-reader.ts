@@ -14,10 +14,6 @@ export class LifeReader {
     this.#db = db;
   }
 
-  get wanted(): ReadonlyMap<SyncModel, ReadonlySet<string>> {
-    return this.#wanted;
-  }
-
   want(model: SyncModel, record: string): void {
     const records = this.#wanted.get(model) ?? new Set();
     records.add(record);

@@ -66,6 +66,8 @@ function nobodysNumbers() {
 
 export class LocalLibrary {
   readonly deps: LocalLibraryDeps;
+  /** Whether a transform has resolved references, the last time that there were any. */
+  resolvesReferences = false;
   #batches = 0;
   #folding: Promise<void> | null = null;
   readonly #retry = new Set<SyncModel>();

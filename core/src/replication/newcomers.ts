@@ -186,7 +186,6 @@ class Newcomers {
         }
       }
     }
-    this.#options.lookup.expect(this.#db, this.#lives.wanted);
     for (let withdrawn = true; withdrawn; ) {
       withdrawn = false;
       for (const group of this.byModel.values()) {

@@ -5,7 +5,7 @@ import type { LocalKey } from "../storage/row-writer.js";
 
 /** Finds the local key behind the identity of a reference's target; null when the target is not in its table. */
 export interface TargetLookup {
-  /** Tells what will be looked for next, so that whoever batches can ask for it at once. */
+  /** Tells which targets of records that the batch did not bring are looked for next, so that they can be asked for at once. */
   expect(db: Sqlite, wanted: ReadonlyMap<SyncModel, ReadonlySet<string>>): void;
   find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null;
   /** Tells that a row came or went within this batch. */
@@ -84,8 +84,8 @@ export class ResolvedLookup implements TargetLookup {
   }
 
   /**
-   * What the transform could not know of: the references of records that waited for one of this batch, which may be many.
-   * One query per model, as for those that it knew of.
+   * What the transform could not know of: the references of records that have waited for one of this batch. They may be
+   * very many, so they are asked for as the others were: one query per model.
    */
   expect(db: Sqlite, wanted: ReadonlyMap<SyncModel, ReadonlySet<string>>): void {
     for (const [model, identities] of wanted) {

@@ -1,3 +1,4 @@
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -8,8 +9,11 @@ import { coloursFor } from "../demo/ui/colours.js";
 import { LineProgress } from "../demo/ui/line-progress.js";
 import type { ProgressDisplay } from "../demo/ui/progress.js";
 import { parseArguments, type ScenarioArguments } from "./arguments.js";
+import { backoffScenario } from "./backoff.js";
 import { RemoteDevice } from "./concurrent/remote-device.js";
 import { concurrentIndexing } from "./concurrent/scenario.js";
+import { pluginsOff } from "./plugins-off.js";
+import { pruning } from "./pruning.js";
 import { hasPassed, renderRun, type ScenarioRun, toJson } from "./result.js";
 import type { Scenario } from "./scenario.js";
 
@@ -17,7 +21,15 @@ import type { Scenario } from "./scenario.js";
 
 const SCENARIOS: readonly Scenario[] = [
   concurrentIndexing((name, onProgress) => new RemoteDevice({ name, clock: systemClock, onProgress })),
+  pruning,
+  backoffScenario,
+  pluginsOff,
 ];
+
+/** What a shell expects of a program that was ended by Ctrl-C. */
+const INTERRUPTED = 130;
+/** Of the scenario that runs. */
+let workDirectory: string | null = null;
 
 async function main(): Promise<number> {
   const json = process.argv.includes("--json");
@@ -34,6 +46,12 @@ async function main(): Promise<number> {
     return 2;
   }
   const { only, size, seed } = asked;
+  const interrupted = () => {
+    // The processes of devices notice that their parent has gone, and end.
+    if (workDirectory !== null) rmSync(workDirectory, { recursive: true, force: true });
+    process.exit(INTERRUPTED);
+  };
+  process.once("SIGINT", interrupted).once("SIGTERM", interrupted);
   const display = stream.isTTY
     ? new BarProgress({ stream, colours, clock: systemClock })
     : new LineProgress({ stream, colours, clock: systemClock });
@@ -55,7 +73,7 @@ async function runOne(
   { size, seed }: ScenarioArguments,
   display: ProgressDisplay,
 ): Promise<ScenarioRun> {
-  const workDirectory = await mkdtemp(join(tmpdir(), "tidemark-scenario-"));
+  workDirectory = await mkdtemp(join(tmpdir(), "tidemark-scenario-"));
   const startedMs = systemClock.monotonicMs();
   try {
     const outcome = await scenario.run({ size, seed, clock: systemClock, display, workDirectory });
@@ -65,6 +83,7 @@ async function runOne(
     return { scenario, outcome: null, error: inPlainWords(error), durationMs };
   } finally {
     await rm(workDirectory, { recursive: true, force: true });
+    workDirectory = null;
   }
 }
 

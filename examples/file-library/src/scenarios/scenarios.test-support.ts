@@ -2,7 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { systemClock } from "../demo/system-clock.js";
-import type { Scenario, ScenarioOutcome } from "./scenario.js";
+import { faultsOf, type Scenario, type ScenarioOutcome } from "./scenario.js";
 
 /** Runs a scenario in small, as the tests do: nothing is shown, and the databases are gone afterwards. */
 export async function runSmall(scenario: Scenario): Promise<ScenarioOutcome> {
@@ -16,6 +16,6 @@ export async function runSmall(scenario: Scenario): Promise<ScenarioOutcome> {
 }
 
 /** The checks that do not hold, as lines. */
-export function faultsIn({ checks }: Pick<ScenarioOutcome, "checks">): readonly string[] {
-  return checks.filter(({ holds }) => !holds).map(({ what, found }) => `${what}: ${found}`);
+export function faultsIn(outcome: Pick<ScenarioOutcome, "checks">): readonly string[] {
+  return faultsOf(outcome).map(({ what, found }) => `${what}: ${found}`);
 }

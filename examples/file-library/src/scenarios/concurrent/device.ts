@@ -1,5 +1,6 @@
 import { createTidemark, defineConfig, type Tidemark, tidemarkDataSourceOptions } from "@tidemark/core";
 import type { Clock, Logger, Random } from "@tidemark/plugin-api";
+import { referenceResolver } from "@tidemark/plugin-fk-batching";
 import { websocket, websocketAddress } from "@tidemark/plugin-websocket";
 import { DataSource } from "typeorm";
 import { independentDigest } from "../../demo/independent-digest.js";
@@ -9,13 +10,13 @@ import { throttled } from "../../demo/throttle.js";
 import { registerDevice } from "../../indexer/location-registry.js";
 import { fileLibraryEntities, fileLibraryModels } from "../../models/registration.js";
 import { remedies } from "../all-plugins.js";
-import { indexSynthetically } from "../synthetic-index.js";
-import { type PoolFigures, watchPool } from "./pool-watch.js";
 import {
   countReferenceStatements,
   type ReferenceStatementCounts,
   type ReferenceStatements,
-} from "./reference-statements.js";
+} from "../reference-statements.js";
+import { indexSynthetically } from "../synthetic-index.js";
+import { type PoolFigures, watchPool } from "./pool-watch.js";
 
 /**
  * One device of the scenario: a data source of the application, Tidemark with all remedies, and an indexer that writes
@@ -51,6 +52,8 @@ export interface IndexCommand {
 export interface ConcurrentFigures {
   readonly pool: PoolFigures;
   readonly statements: ReferenceStatementCounts;
+  /** As fk-batching counts by itself. */
+  readonly resolverQueries: number;
   /** References that the kernel has looked up by itself, as it says. */
   readonly referenceLookups: number;
   /** Batches that were applied, by phase. */
@@ -157,6 +160,7 @@ export class LocalDevice implements ConcurrentDevice {
     return {
       pool: this.#open().pool(),
       statements: this.#statements.counts(),
+      resolverQueries: this.#open().tidemark.services.get(referenceResolver).stats().queries,
       referenceLookups: this.#referenceLookups,
       batches: this.#batches,
       failures: this.#failures,

@@ -42,7 +42,15 @@ function goodFacts(): ConcurrentFacts {
     longestWriteSlice: "fold",
   };
   const statements = { batched: 3, single: 0, ofTheKernel: 1 };
-  const figures = { pool, statements, referenceLookups: 0, batches: {}, failures: [], backfills: 1 };
+  const figures = {
+    pool,
+    statements,
+    resolverQueries: 2,
+    referenceLookups: 0,
+    batches: {},
+    failures: [],
+    backfills: 1,
+  };
   return {
     sizes: { locations: { one: 10 }, ownEntries: 10, perTransaction: 5, joinAfter: 1, mostReferenceQueries: 5 },
     comparison: { A: comparison, B: comparison },

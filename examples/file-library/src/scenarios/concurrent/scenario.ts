@@ -230,8 +230,12 @@ function concurrentFigures({ sizes, figures, status, durationMs }: ConcurrentFac
         .map(([phase, count]) => `${count} ${phase}`)
         .join(", "),
     },
-    { name: "B: queries for many references, before the transaction", value: formatCount(statements.batched) },
-    { name: "B: queries for many keys by the kernel itself", value: formatCount(statements.ofTheKernel) },
+    { name: "B: queries for many keys, on connections that only read", value: formatCount(statements.batched) },
+    { name: "B: of these by fk-batching, as it says", value: formatCount(figures.B.resolverQueries) },
+    {
+      name: "B: queries for many keys by the kernel itself, while it writes",
+      value: formatCount(statements.ofTheKernel),
+    },
     ...pools,
   ];
 }

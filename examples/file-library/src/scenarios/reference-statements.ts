@@ -11,7 +11,10 @@ export interface ReferenceStatements {
 }
 
 export interface ReferenceStatementCounts {
-  /** Look-ups of many keys at once on connections that only read: what fk-batching asks before the transaction. */
+  /**
+   * Look-ups of many keys at once on connections that only read: what fk-batching asks before the transaction, and one for
+   * each model of a page that the device sends.
+   */
   readonly batched: number;
   /** Look-ups of a single key on the connection that writes: one per reference where nobody has resolved it. */
   readonly single: number;
