@@ -14,3 +14,12 @@ export const systemClock: Clock = {
     return subscription(() => clearImmediate(immediate));
   },
 };
+
+/** The same, but a timer that is set keeps the process from ending: for whoever waits for nothing else. */
+export const holdingClock: Clock = {
+  ...systemClock,
+  setTimeout(callback, delayMs) {
+    const timer = setTimeout(callback, delayMs);
+    return subscription(() => clearTimeout(timer));
+  },
+};

@@ -94,7 +94,7 @@ export class LibraryInProcess {
     await device.dispose();
   }
 
-  /** Lets time pass until it holds, in small steps; not while a backfill works that the clock knows nothing of. */
+  /** Lets time pass until it holds, in steps; in very small ones during a backfill, of whose work the clock knows nothing. */
   async until(what: string, holds: () => boolean | Promise<boolean>): Promise<void> {
     if (!(await this.comesToPass(holds))) throw new Error(`it did not come to pass that ${what}`);
   }
@@ -139,7 +139,8 @@ export class LibraryInProcess {
     const startedMs = realClock.monotonicMs();
     while ([...this.#devices].some(isBackfilling)) {
       if (realClock.monotonicMs() - startedMs > BACKFILL_MS) throw new Error("a backfill does not come to its end");
-      await this.clock.settle();
+      // Frames travel by the one clock, threads and files work by the other.
+      await this.clock.advance(1);
       await new Promise<void>((resolve) => void realClock.setTimeout(resolve, 1));
     }
   }

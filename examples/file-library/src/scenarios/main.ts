@@ -3,7 +3,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { inPlainWords } from "../demo/run-demo.js";
-import { systemClock } from "../demo/system-clock.js";
+import { holdingClock, systemClock } from "../demo/system-clock.js";
 import { BarProgress } from "../demo/ui/bar-progress.js";
 import { coloursFor } from "../demo/ui/colours.js";
 import { LineProgress } from "../demo/ui/line-progress.js";
@@ -76,7 +76,7 @@ async function runOne(
   workDirectory = await mkdtemp(join(tmpdir(), "tidemark-scenario-"));
   const startedMs = systemClock.monotonicMs();
   try {
-    const outcome = await scenario.run({ size, seed, clock: systemClock, display, workDirectory });
+    const outcome = await scenario.run({ size, seed, clock: holdingClock, display, workDirectory });
     return { scenario, outcome, error: null, durationMs: systemClock.monotonicMs() - startedMs };
   } catch (error) {
     const durationMs = systemClock.monotonicMs() - startedMs;

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import { remedyIds } from "./all-plugins.js";
-import { pluginsOff, type VariantFacts, variantChecks, variants } from "./plugins-off.js";
+import { pluginsOff, speedCheck, type VariantFacts, variantChecks, variants } from "./plugins-off.js";
 import { faultsIn, runSmall } from "./scenarios.test-support.js";
 
 it("comes to equal records with any remedy off, and shows what each of them is for", { timeout: 90_000 }, async () => {
@@ -21,6 +21,7 @@ function good(off: readonly string[]): VariantFacts {
     converged: true,
     reported: Object.fromEntries(remedyIds.map((id) => [id, isOn(id) ? "active" : "disabled"])),
     statements: { batched: 3, single: referenceLookups, ofTheKernel: 1 },
+    backfillMs: 1_000,
     referenceLookups,
     decision: { action: "retry", delayMs: isOn("backoff") ? 10_000 : 7_000 },
     decidedBy,
@@ -53,4 +54,15 @@ it.each<[string, readonly string[], (facts: VariantFacts) => Partial<VariantFact
   const faults = faultsIn({ checks: variantChecks({ ...facts, ...spoil(facts) }) });
   expect(faults.join("\n")).toContain(what);
   expect(faults).toHaveLength(1);
+});
+
+it("notices when pages do not come sooner with parallel-backfill", () => {
+  const off = ["parallel-backfill"];
+  const holds = (withIt: number, without: number) =>
+    speedCheck([
+      { off: [], backfillMs: withIt },
+      { off: ["metrics"], backfillMs: 300 },
+      { off, backfillMs: without },
+    ]).holds;
+  expect([holds(300, 600), holds(500, 600), holds(600, 300)]).toEqual([true, false, false]);
 });

@@ -17,6 +17,11 @@ const ENTRIES: Readonly<Record<ScenarioContext["size"], number>> = { full: 6_000
 const PLAIN_DELAY_MS = 7_000;
 const BACKOFF_DELAY_MS = 10_000;
 const CALM_MS = 120_000;
+/** From one device to the other, so that a page takes 50 ms to ask for and to get. */
+const LATENCY_MS = 25;
+const PAGES_OF_ENTRIES = 6;
+/** A backfill that fetches pages side by side takes at most so much of the time that one page after the other takes. */
+const PARALLEL_SHARE = 0.67;
 
 /** What one run ended with, on the device that took the library in. */
 export interface VariantFacts {
@@ -27,6 +32,8 @@ export interface VariantFacts {
   /** State of each remedy, by `tidemark.report()`. */
   readonly reported: Readonly<Record<string, string>>;
   readonly statements: ReferenceStatementCounts;
+  /** How long b took to take the library in, by the clock that the frames travel by. */
+  readonly backfillMs: number;
   /** As the kernel says. */
   readonly referenceLookups: number;
   /** The failure that was made: what was decided about it, and by whom. */
@@ -50,20 +57,17 @@ export const pluginsOff: Scenario = {
   number: 4,
   title: "Remedies turned off, one by one and all at once",
   async run({ size, seed, workDirectory, clock: realClock, display }) {
-    const checks: Check[] = [];
-    const figures: Figure[] = [];
+    const runs: VariantFacts[] = [];
     for (const [index, off] of variants.entries()) {
       const library = new LibraryInProcess({ workDirectory, seed, realClock });
       try {
-        const facts = await live({ library, run: index, off, entries: ENTRIES[size] });
-        checks.push(...variantChecks(facts));
-        figures.push(variantFigure(facts));
+        runs.push(await live({ library, run: index, off, entries: ENTRIES[size] }));
       } finally {
         await library.dispose();
       }
       display.update({ name: "variants", unit: "runs", done: index + 1, total: variants.length });
     }
-    return { checks, figures };
+    return { checks: [...runs.flatMap(variantChecks), speedCheck(runs)], figures: runs.map(variantFigure) };
   },
 };
 
@@ -80,7 +84,7 @@ async function live({
 }): Promise<VariantFacts> {
   const failing = new FailingOnce();
   const settings = {
-    replication: { retryDelayMs: PLAIN_DELAY_MS },
+    replication: { retryDelayMs: PLAIN_DELAY_MS, pageRecords: Math.ceil(entries / PAGES_OF_ENTRIES) },
     plugins: {
       backoff: { settings: { jitter: 0 } },
       // Often enough to see the log before and after.
@@ -91,6 +95,12 @@ async function live({
   const a = await library.start(`a${run}`, { settings });
   await index(library, a, "first", entries);
   const statements = countReferenceStatements();
+  for (const [from, to] of [
+    [`a${run}`, `b${run}`],
+    [`b${run}`, `a${run}`],
+  ] as const) {
+    library.network.setLatency({ from, to }, LATENCY_MS);
+  }
   const b = await library.start(`b${run}`, {
     dial: [a.name],
     plugins: [...remedies, failing.plugin],
@@ -120,6 +130,7 @@ async function live({
       plugins.filter(({ id }) => remedyIds.includes(id)).map(({ id, state }) => [id, state]),
     ),
     statements: statements.counts(),
+    backfillMs: b.recordedOf("backfillCompleted")[0]!.durationMs,
     referenceLookups: b.recordedOf("batchApplied").reduce((sum, { referenceLookups }) => sum + referenceLookups, 0),
     decision: decided?.decision,
     decidedBy: decided?.decidedBy,
@@ -172,7 +183,19 @@ export function variantChecks(facts: VariantFacts): readonly Check[] {
   return checks.map((check) => ({ ...check, what: `${name}: ${check.what}` }));
 }
 
-function variantFigure({ off, statements, logEntries, decision, decidedBy }: VariantFacts): Figure {
+/** Over all variants: fetching side by side shows in the time. */
+export function speedCheck(runs: readonly Pick<VariantFacts, "off" | "backfillMs">[]): Check {
+  const timesOf = (isOn: boolean) =>
+    runs.filter(({ off }) => off.includes("parallel-backfill") !== isOn).map(({ backfillMs }) => backfillMs);
+  const [sideBySide, oneByOne] = [timesOf(true), timesOf(false)];
+  return isTrue(
+    "pages come sooner with parallel-backfill, and one after the other without",
+    Math.max(...sideBySide) <= Math.min(...oneByOne) * PARALLEL_SHARE,
+    `at most ${Math.max(...sideBySide)} ms with it, at least ${Math.min(...oneByOne)} ms without`,
+  );
+}
+
+function variantFigure({ off, statements, backfillMs, logEntries, decision, decidedBy }: VariantFacts): Figure {
   const delay = decision === undefined || decision.action === "give-up" ? "no" : `${decision.delayMs / 1_000} s`;
   return {
     name: off.length === 0 ? "all on" : `off: ${off.join(", ")}`,
@@ -180,6 +203,7 @@ function variantFigure({ off, statements, logEntries, decision, decidedBy }: Var
       `${formatCount(statements.single)} look-ups of single references`,
       `${formatCount(logEntries)} log entries left`,
       `${delay} delay by ${decidedBy}`,
+      `backfill in ${backfillMs} ms`,
     ].join("; "),
   };
 }
