@@ -4,6 +4,7 @@ import type { AnyPlugin } from "@tidemark/plugin-api";
 import { backoff } from "@tidemark/plugin-backoff";
 import { fkBatching } from "@tidemark/plugin-fk-batching";
 import { metrics } from "@tidemark/plugin-metrics";
+import { parallelBackfill } from "@tidemark/plugin-parallel-backfill";
 import { websocket } from "@tidemark/plugin-websocket";
 
 /** What differs from device to device. */
@@ -23,7 +24,7 @@ export interface NotesDevice {
 }
 
 /** The plugins that are installed. Which of them run, and how, is said below. */
-export const plugins: readonly AnyPlugin[] = [websocket, fkBatching, ackPruning, backoff, metrics];
+export const plugins: readonly AnyPlugin[] = [websocket, fkBatching, ackPruning, backoff, parallelBackfill, metrics];
 
 /** How Tidemark runs on a device. Compiled with the app like any other module; your editor knows all keys. */
 export function tidemarkConfig({ id, name, role, secret, listenPort, peers, overlayFile }: NotesDevice) {
@@ -41,6 +42,8 @@ export function tidemarkConfig({ id, name, role, secret, listenPort, peers, over
       "fk-batching": true,
       "ack-pruning": { settings: { acknowledgeDelayMs: 200, pruneDelayMs: 200 } },
       backoff: { settings: { baseMs: 2_000, failuresBeforeBackfill: 8 } },
+      // Off: notes are few, and one page after the other is soon done.
+      "parallel-backfill": false,
       // Notes without figures are better than no notes.
       metrics: { onActivationFailure: "continue", settings: { sampleMs: 5_000 } },
     },
