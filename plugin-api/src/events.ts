@@ -74,11 +74,13 @@ export interface KernelEvents {
   };
   /** What is done about a failure, and which plugin decided; `kernel` when none had an opinion. */
   catchUpDecided: { readonly peer: string; readonly decision: CatchUpDecision; readonly decidedBy: string };
+  /** `peer` is the one with which it is begun; others may serve too. `models` are the records that it has. */
   backfillStarted: {
     readonly peer: string;
     readonly models: Readonly<Record<string, number>>;
     readonly resumed: boolean;
   };
+  /** A page was applied, which came from `peer`. The figures are those of the whole backfill, whoever serves. */
   backfillProgress: {
     readonly peer: string;
     readonly model: string;

@@ -142,15 +142,14 @@ function feedBackfill({ figures, events, progressLog }: Deps<"progressLog">): vo
     progressLog.started(started);
   });
   events.on("backfillProgress", (progressed) => {
-    const { peer, done, total, ratePerSecond, leftMs } = progressLog.progressed(progressed);
-    const attributes = { "tidemark.peer": peer };
-    figures.set("tidemark.backfill.done", done, attributes);
-    figures.set("tidemark.backfill.total", total, attributes);
-    if (ratePerSecond !== null) figures.set("tidemark.backfill.rate", ratePerSecond, attributes);
-    if (leftMs !== null) figures.set("tidemark.backfill.time_left", leftMs / 1_000, attributes);
+    const { done, total, ratePerSecond, leftMs } = progressLog.progressed(progressed);
+    figures.set("tidemark.backfill.done", done, {});
+    figures.set("tidemark.backfill.total", total, {});
+    if (ratePerSecond !== null) figures.set("tidemark.backfill.rate", ratePerSecond, {});
+    if (leftMs !== null) figures.set("tidemark.backfill.time_left", leftMs / 1_000, {});
   });
   events.on("backfillCompleted", (completed) => {
-    progressLog.completed(completed);
+    progressLog.completed();
     figures.record("tidemark.backfill.duration", completed.durationMs / 1_000, {});
   });
 }

@@ -39,6 +39,23 @@ describe("the progress log", () => {
     expect(logger.at("info").map(({ fields }) => fields.done)).toEqual([100_000]);
   });
 
+  it("counts pages of all peers towards one backfill", async () => {
+    const { clock, logger, log } = progressLog();
+    log.started({ peer: "p", models: { Entry: 40_000 }, resumed: false });
+    let allDone = 0;
+    for (const peer of ["p", "q", "p", "q"]) {
+      await clock.advance(1_000);
+      allDone += 10_000;
+      log.progressed({ peer, model: "Entry", done: allDone, total: 40_000, allDone, allTotal: 40_000 });
+    }
+    expect(logger.at("info").map(({ fields }) => [fields.peer, fields.recordsPerSecond])).toEqual([
+      ["p", 10_000],
+      ["p", 10_000],
+      ["p", 10_000],
+      ["p", 10_000],
+    ]);
+  });
+
   it("writes one line for a step over several of them, and none when it is turned off", async () => {
     const { clock, logger, log, progress } = progressLog();
     log.started({ peer: "p", models: { Entry: 182_530 }, resumed: false });

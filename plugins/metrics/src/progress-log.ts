@@ -2,9 +2,8 @@
 
 import type { Clock, KernelEvents, Logger } from "@tidemark/plugin-api";
 
-/** Where the backfill from a peer stands. */
+/** Where the backfill stands. There is one at a time, whose pages may come from several peers. */
 export interface BackfillProgress {
-  readonly peer: string;
   readonly done: number;
   readonly total: number;
   /** Records per second since it began or went on; null while no time has passed. */
@@ -14,6 +13,8 @@ export interface BackfillProgress {
 }
 
 interface Run {
+  /** With which it was begun. */
+  readonly peer: string;
   readonly sinceMs: number;
   /** Records that were here when this run began. */
   readonly before: number;
@@ -25,7 +26,7 @@ export class ProgressLog {
   readonly #clock: Clock;
   readonly #logger: Logger;
   readonly #everyRecords: number;
-  readonly #runs = new Map<string, Run>();
+  #run: Run | null = null;
 
   constructor({
     clock,
@@ -39,26 +40,22 @@ export class ProgressLog {
 
   started({ peer, resumed }: KernelEvents["backfillStarted"]): void {
     // What a resumed one has brought before is only known from the first word of progress: its rate counts from there.
-    if (resumed) this.#runs.delete(peer);
-    else this.#runs.set(peer, { sinceMs: this.#clock.monotonicMs(), before: 0, lines: 0 });
+    this.#run = resumed ? null : { peer, sinceMs: this.#clock.monotonicMs(), before: 0, lines: 0 };
   }
 
   progressed({ peer, allDone, allTotal }: KernelEvents["backfillProgress"]): BackfillProgress {
     const now = this.#clock.monotonicMs();
-    let run = this.#runs.get(peer);
-    if (run === undefined) {
-      run = { sinceMs: now, before: allDone, lines: this.#linesFor(allDone) };
-      this.#runs.set(peer, run);
-    }
+    this.#run ??= { peer, sinceMs: now, before: allDone, lines: this.#linesFor(allDone) };
+    const run = this.#run;
     const elapsedMs = now - run.sinceMs;
     const ratePerSecond = elapsedMs > 0 ? ((allDone - run.before) * 1_000) / elapsedMs : null;
     const leftMs =
       ratePerSecond === null || ratePerSecond === 0 ? null : ((allTotal - allDone) * 1_000) / ratePerSecond;
-    const progress = { peer, done: allDone, total: allTotal, ratePerSecond, leftMs };
+    const progress = { done: allDone, total: allTotal, ratePerSecond, leftMs };
     if (this.#linesFor(allDone) > run.lines) {
       run.lines = this.#linesFor(allDone);
       this.#logger.info("Backfill goes on", {
-        peer,
+        peer: run.peer,
         done: allDone,
         total: allTotal,
         ...(ratePerSecond !== null && { recordsPerSecond: Math.round(ratePerSecond) }),
@@ -68,8 +65,8 @@ export class ProgressLog {
     return progress;
   }
 
-  completed({ peer }: KernelEvents["backfillCompleted"]): void {
-    this.#runs.delete(peer);
+  completed(): void {
+    this.#run = null;
   }
 
   #linesFor(records: number): number {
