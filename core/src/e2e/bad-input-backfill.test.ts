@@ -217,3 +217,27 @@ it.each([
   expect(await names()).toEqual(["a", "b", "c", "d"]);
   expect((await b.tidemark.status()).origin).toBe("b-origin");
 });
+
+it("erases what refers to nowhere once a later page says that everybody has forgotten the target", async () => {
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(2) });
+  const server = new ScriptedPeer({ network, address: "s", now: () => clock.now() });
+  onTestFinished(() => server.stop());
+  await server.start();
+  const b = await testDevice("b", { clock, network, dial: ["s"] });
+  const session = server.nextSession();
+  const done = b.next("backfillCompleted");
+  await b.tidemark.start();
+  const born = now() - 5_000;
+  const lost = {
+    origins: [["s-origin", "s", "s"]],
+    groups: [{ m: "Note", c: ["text", "folder"], r: [["n", [born, 0], [], [], 0, ["x", "no-such-folder"]]] }],
+  };
+  const rows: Answers["rows"] = (request) => {
+    const whole = { ...(honest.rows(request) as object), upTo: null };
+    if (request.model === "Note") return { ...whole, records: lost };
+    return request.model === "Note.tags" ? { ...whole, floor: born } : whole;
+  };
+  await Promise.all([serve(await session, 1, { ...honest, rows }, false), done]);
+  expect((await b.tidemark.status()).parked.hidden).toBe(0);
+  expect(b.recordedOf("batchApplied").some(({ counts }) => counts.parked === 1)).toBe(true);
+});

@@ -12,11 +12,12 @@ import { holds, isWithin, type Stretch, without } from "./backfill-ranges.js";
 import { type BackfillRecord, cursorOf, endBackfill, loadBackfill, saveBackfill } from "./backfill-store.js";
 import { checkWireRecords, recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
+import { judgeByFloor } from "./forget.js";
 import type { IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, fromWireVector } from "./membership.js";
 import type { MessageOf } from "./messages.js";
-import { loadPeer, updatePeer } from "./peer-store.js";
+import { forgetFullBackfills, loadPeer, updatePeer } from "./peer-store.js";
 import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
@@ -253,21 +254,22 @@ export function completeBackfill(
   servers: ReadonlySet<string>,
   record: BackfillRecord,
 ): void {
-  const { members, rebuildTree, registry } = library.deps;
+  const { members, rebuildTree, registry, reader } = library.deps;
   const vector = fromWireVector(record.noted ?? {}, members);
   tx.receive(vector.get(tx.self!) ?? 0);
   vector.delete(tx.self!);
   raiseVector(tx.db, tx.self!, vector);
-  tx.raiseFloor(record.floor);
+  judgeByFloor(tx, record.floor, { registry, reader });
   for (const model of registry.models) if (model.tree !== null) rebuildTree(tx.db, model, "all");
   endBackfill(tx.db);
+  // Whoever it was wanted from: a peer that still has nothing for this device says so again.
+  forgetFullBackfills(tx.db);
   for (const origin of servers) {
     const server = members.byOrigin(origin)!;
     const { state } = loadPeer(tx.db, server.num);
     updatePeer(tx.db, server.num, {
       // One whose changes are being pulled all the while is where it was.
       state: state === "ready" ? "ready" : "catching-up",
-      fullBackfill: false,
       failures: 0,
       notBefore: 0,
     });

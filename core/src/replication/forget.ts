@@ -27,10 +27,18 @@ export interface ForgetDeps {
  */
 export function raiseFloor(tx: LogTransaction, to: number, deps: ForgetDeps): { readonly hiddenRecords: number } {
   if (to <= tx.floor) return { hiddenRecords: 0 };
-  const erased = settleReferences(tx.db, to, deps, true);
+  return { hiddenRecords: judgeByFloor(tx, to, deps) };
+}
+
+/**
+ * The same after a backfill, whose servers may have had a lower floor than this device has: what came is judged anew,
+ * whether the floor rises or not. Returns how many hidden records were erased.
+ */
+export function judgeByFloor(tx: LogTransaction, to: number, deps: ForgetDeps): number {
+  const erased = settleReferences(tx.db, Math.max(to, tx.floor), deps, true);
   tx.raiseFloor(to);
   tx.save();
-  return { hiddenRecords: erased };
+  return erased;
 }
 
 /** How many hidden records would be erased, at least: what hangs below an erased one is not followed. */

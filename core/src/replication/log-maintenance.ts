@@ -17,6 +17,10 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
   const { connection, members } = deps;
   /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
   let sweeping: { readonly floor: number; readonly after: number | null } = { floor: -1, after: null };
+  // A backfill may have brought stamps from below the floor, behind the place that was swept to.
+  deps.events.on("backfillCompleted", () => {
+    sweeping = { floor: -1, after: null };
+  });
 
   const point = (): StablePoint => {
     const { hlc, heldBackBy } = stableTime(connection, members);

@@ -67,6 +67,11 @@ export function liftGivenUp(db: Sqlite): number {
   ).run(GIVEN_UP).changes;
 }
 
+/** No attempt with any peer has to be a full backfill any more; call inside a write transaction. */
+export function forgetFullBackfills(db: Sqlite): void {
+  prepared(db, "UPDATE tidemark_peer SET full_backfill = 0 WHERE full_backfill = 1").run();
+}
+
 /** Changes what is stored of a peer; call inside a write transaction. */
 export function updatePeer(db: Sqlite, member: number, change: Partial<PeerRecord>): PeerRecord {
   const next = { ...loadPeer(db, member), ...change };

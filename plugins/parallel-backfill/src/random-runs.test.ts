@@ -8,7 +8,10 @@ import { afterEach, describe, expect, it } from "vitest";
 import { type Device, type DeviceOptions, Library } from "./library.test-support.js";
 
 /** Seeds that have failed once. */
-const KEPT: readonly number[] = [];
+const KEPT: readonly number[] = [
+  1018, // stamps from below the floor came with a backfill, and stayed in the log
+  1060, // so did hidden records whose targets had been forgotten
+];
 
 let library: Library;
 afterEach(() => library.dispose());
@@ -132,7 +135,7 @@ async function run(seed: number): Promise<void> {
     const [{ n: members }] = await world.devices[0]!.dataSource.query("SELECT count(*) AS n FROM tidemark_member");
     if (members > NAMES.length) return;
     // Once everybody has everything, nothing stays hidden, and nothing is left to remember.
-    for (let turn = 0; turn < 8; turn++) {
+    for (let turn = 0; turn < 12; turn++) {
       for (let index = 0; index < NAMES.length; index++) await world.prune(index);
       await library.clock.advance(1_000);
     }
