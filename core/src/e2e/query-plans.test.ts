@@ -64,6 +64,10 @@ const MEANT: readonly { readonly sql: RegExp; readonly because: string }[] = [
     because: "what waits for a target is little and short-lived",
   },
   { sql: /^SELECT EXISTS \(SELECT 1 FROM tidemark_stamp WHERE model = \?\)$/, because: "it ends at the first row" },
+  {
+    sql: /^SELECT (\w+\."uuid"(, )?)+ FROM (?!.*WHERE).* ORDER BY (\w+\."uuid"(, )?)+$/,
+    because: "the identities of a stretch, where the stretch is a whole model that came in one page",
+  },
   { sql: /FROM tidemark_column WHERE model = \?$/, because: "a new column of a model gets a number" },
   { sql: /FROM tidemark_extra WHERE model = \?$/, because: "at the start, when the application knows more columns" },
   {

@@ -19,6 +19,7 @@ import { replicationErrors } from "./errors.js";
 import { splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
+import { NewcomersRefused } from "./newcomers.js";
 import { isLiving, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
 import type { WireRecords } from "./wire-records.js";
@@ -69,7 +70,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     const slice = records.slice(next, next + deps.pacer.size);
     const last = next + slice.length >= records.length;
     await deps.checkpointer.room();
-    const result = await library.write(`apply from ${received.peer}`, (tx) => {
+    const take = (tx: LogTransaction, shortWay: boolean) => {
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
@@ -83,6 +84,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         ties,
         forgotten: received.restores?.floor ?? 0,
         withheld,
+        shortWay,
       });
       if (lookup instanceof ResolvedLookup) lookup.follow(library.tableVersion());
       if (first && foreign.length > 0)
@@ -100,7 +102,14 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       deps.pacer.record({ records: slice.length, durationMs: deps.clock.monotonicMs() - sliceStart });
       if (news.length < slice.length) countKnown(models, slice, news);
       return outcome;
-    });
+    };
+    const name = `apply from ${received.peer}`;
+    const result = await library
+      .write(name, (tx) => take(tx, true))
+      .catch((error: unknown) => {
+        if (error instanceof NewcomersRefused) return library.write(name, (tx) => take(tx, false));
+        throw error;
+      });
     for (const [name, counts] of result.models) addCounts(models, name, counts);
     for (const record of result.healed) deps.events.emit("recordHealed", record);
     library.retryQuarantined([...result.touched.keys()]);

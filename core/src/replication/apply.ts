@@ -48,6 +48,8 @@ export interface ApplyOptions {
    * backfill is complete.
    */
   readonly backfill: boolean;
+  /** Whether records of which nothing is here may go the short way; false once that has been refused. */
+  readonly shortWay: boolean;
   /** Whose value stands where stamps are equal. */
   readonly ties: Ties;
   /** Up to which time the sender has forgotten stamps, where its word on them counts all the same. */
@@ -88,24 +90,26 @@ export class Applier {
     return this.#writes;
   }
 
-  /** Merges what came from a peer. */
+  /** Merges what came from a peer. Throws `NewcomersRefused` when records can't be taken the short way. */
   apply(options: ApplyOptions): ApplyResult {
     const { tx, records, backfill } = options;
     return this.#guarded(tx, () => {
       const set = new WorkingSet();
       const counts = new Counts();
       const touched = new Map<SyncModel, Set<string>>();
-      const { rest, inserted } = insertNewcomers({
-        tx,
-        records,
-        lookup: options.lookup,
-        order: this.#deps.members.order,
-        reader: this.#deps.reader,
-        writer: (model) => this.#writer(tx.db, model),
-        withheld: (record) =>
-          (options.withheld?.(record) ?? null) !== null || holdsLate(record.state, this.#deps.members),
-        touched,
-      });
+      const { rest, inserted } = options.shortWay
+        ? insertNewcomers({
+            tx,
+            records,
+            lookup: options.lookup,
+            order: this.#deps.members.order,
+            reader: this.#deps.reader,
+            writer: (model) => this.#writer(tx.db, model),
+            withheld: (record) =>
+              (options.withheld?.(record) ?? null) !== null || holdsLate(record.state, this.#deps.members),
+            touched,
+          })
+        : { rest: records, inserted: [] };
       for (const [model, rows] of inserted) counts.applied(model.name, rows);
       for (const [model, group] of byModel(rest)) {
         const loaded = this.#load(

@@ -58,7 +58,18 @@ interface Newcomer {
 /** Below so many records of a model the long way costs no more than finding out. */
 const WORTH_LOOKING = 8;
 
-/** Inserts what can be inserted as it came; returns the rest, and how many were inserted by model. */
+/**
+ * The schema refuses one of the newcomers. Some of the others are in their tables by now, so whoever gets this rolls the
+ * transaction back and has the same records applied the long way, which finds out which of them it is and what that means
+ * for the rest. A savepoint would do without, but inside of one SQLite keeps a copy of every page that an insert touches:
+ * a backfill would take more than twice as long.
+ */
+export class NewcomersRefused extends Error {}
+
+/**
+ * Inserts what can be inserted as it came; returns the rest, and how many were inserted by model. Throws
+ * {@link NewcomersRefused}.
+ */
 export function insertNewcomers(options: NewcomersOptions): {
   readonly rest: readonly IncomingRecord[];
   readonly inserted: ReadonlyMap<SyncModel, number>;
@@ -67,19 +78,13 @@ export function insertNewcomers(options: NewcomersOptions): {
   const nothing = { rest: records, inserted: new Map<SyncModel, number>() };
   const newcomers = new Newcomers(options);
   if (newcomers.size === 0) return nothing;
-  prepared(tx.db, "SAVEPOINT tidemark_newcomers").run();
   try {
     for (const [model, group] of newcomers.byModel) {
       writer(model).insertAll([...group.values()].map((newcomer) => newcomers.row(model, newcomer)));
     }
   } catch (error) {
-    prepared(tx.db, "ROLLBACK TO tidemark_newcomers").run();
-    prepared(tx.db, "RELEASE tidemark_newcomers").run();
-    // The long way finds out which record the schema refuses, and what that means for the others.
-    if (isConstraint(error)) return nothing;
-    throw error;
+    throw isConstraint(error) ? new NewcomersRefused("the schema refuses a newcomer", { cause: error }) : error;
   }
-  prepared(tx.db, "RELEASE tidemark_newcomers").run();
   const inserted = new Map<SyncModel, number>();
   for (const [model, group] of newcomers.byModel) {
     if (group.size === 0) continue;

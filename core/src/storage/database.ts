@@ -53,6 +53,8 @@ export function openWriterConnection(options: OpenConnectionOptions): Promise<Sq
     const mode = connection.pragma("journal_mode = WAL", { simple: true }) as string;
     if (mode !== "wal") throw storageErrors.noWriteAheadLog({ path, mode });
     connection.pragma(`cache_size = -${WRITER_CACHE_KIB}`);
+    // What an insert of many rows would have to undo if one of them were refused is kept at hand, not in a file.
+    connection.pragma("temp_store = MEMORY");
   });
 }
 

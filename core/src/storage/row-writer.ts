@@ -21,6 +21,10 @@ export function isRawText(value: Bindable): value is RawText {
   return typeof value === "object" && value !== null && "bytes" in value;
 }
 
+const ROWS_AT_ONCE = [100, 10, 1];
+/** SQLite's own limit is 32,766, but an application may have built it with the old one. */
+const MOST_PARAMETERS = 999;
+
 export class RowWriter {
   readonly model: SyncModel;
   readonly #db: Sqlite;
@@ -28,7 +32,7 @@ export class RowWriter {
   readonly #identity: string | null;
   readonly #where: string;
   readonly #inserts = new Map<string, Statement>();
-  #insertComplete: Statement | undefined;
+  readonly #insertsOfMany = new Map<number, Statement>();
   readonly #updates = new Map<string, Statement>();
   readonly #delete: Statement;
   readonly #highestKey: Statement | null;
@@ -98,15 +102,31 @@ export class RowWriter {
 
   /** Inserts complete rows: the integer key if the model has one, the identity, then all columns in their order. */
   insertAll(rows: readonly (readonly Exclude<Bindable, RawText>[])[]): void {
-    if (this.#insertComplete === undefined) {
+    const width = rows[0]?.length ?? 1;
+    let next = 0;
+    // Many rows a statement: a statement costs more than the row that it inserts.
+    for (const most of ROWS_AT_ONCE) {
+      const count = Math.max(1, Math.min(most, Math.floor(MOST_PARAMETERS / width)));
+      while (rows.length - next >= count) {
+        const bound: unknown[] = [];
+        for (const end = next + count; next < end; next++) for (const value of rows[next]!) bound.push(value);
+        this.#insertion(count).run(bound);
+      }
+    }
+  }
+
+  #insertion(count: number): Statement {
+    let statement = this.#insertsOfMany.get(count);
+    if (statement === undefined) {
       const { localKey, columns } = this.model;
       const names = [...(localKey?.kind === "integer" ? [localKey.column] : []), this.#identity!];
       const all = [...names, ...columns.map(({ column }) => column)].map(quoteName);
-      this.#insertComplete = this.#db.prepare(
-        `INSERT INTO ${this.#table} (${all.join(", ")}) VALUES (${all.map(() => "?").join(", ")})`,
-      );
+      const row = `(${all.map(() => "?").join(", ")})`;
+      const values = new Array(count).fill(row).join(", ");
+      statement = this.#db.prepare(`INSERT INTO ${this.#table} (${all.join(", ")}) VALUES ${values}`);
+      this.#insertsOfMany.set(count, statement);
     }
-    for (const row of rows) this.#insertComplete.run(row);
+    return statement;
   }
 
   /** Updates the columns whose value is not `undefined`. */
