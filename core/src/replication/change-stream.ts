@@ -51,6 +51,10 @@ export class ChangeStream {
     this.#options = options;
     this.#position = options.position;
     this.#receiver = new Map(options.receiver);
+    // What the receiver has made it has, and would pass over. It is heard of only when a round ends, which may be long
+    // after its records have come; until then they would all go back.
+    const receiver = options.library.deps.members.byOrigin(options.peer);
+    if (receiver !== undefined) this.#receiver.set(receiver.num, Number.MAX_SAFE_INTEGER);
     this.#limit = options.library.deps.settings.replication.pageRecords;
   }
 

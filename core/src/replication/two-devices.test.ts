@@ -87,3 +87,29 @@ it("brings what was there before the join, and what comes after it, in both dire
   expect(await b.dataSource.getRepository(Note).count()).toBe(0);
   expect(await digests(b)).toEqual(await digests(a));
 });
+
+it("sends nobody what they have made themselves, though their round goes on", async () => {
+  const clock = new ManualClock();
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+  const settings = { replication: { pageRecords: 10 } };
+  const a = await device("a", { clock, network, settings });
+  await a.tidemark.start();
+  const b = await device("b", { clock, network, settings, dial: ["a"] });
+  await b.tidemark.start();
+  await b.next("roundCompleted", undefined, { past: true });
+
+  // Many pages of one round, which says only at its end how far a is.
+  const tags = Array.from({ length: 100 }, (_, index) => ({ uuid: `t${index}`, name: "many", colour: null }));
+  const seen = b.next("roundCompleted", ({ records }) => records === 100);
+  await a.dataSource.getRepository(Tag).insert(tags);
+  await seen;
+  await clock.advance(1_000);
+  expect(await digests(b)).toEqual(await digests(a));
+  expect(b.recordedOf("pageServed").map(({ records }) => records)).not.toContainEqual(expect.toSatisfy((n) => n > 0));
+
+  // What they have changed since goes back.
+  const answered = a.next("roundCompleted", ({ records }) => records > 0);
+  await b.dataSource.getRepository(Tag).update({ uuid: "t1" }, { name: "changed by b" });
+  await answered;
+  expect(await digests(b)).toEqual(await digests(a));
+});
