@@ -178,8 +178,8 @@ async function resolve(
     }
     resolved.set(model, keys);
   }
-  // A batch without references says nothing about whether somebody resolves them.
-  if (answer.operations.some(({ references }) => references.length > 0)) library.resolvesReferences = resolved.size > 0;
+  // A batch without references says nothing about whether somebody resolves them. Operations are not made to find out.
+  if (records.some(refersToSomething)) library.resolvesReferences = resolved.size > 0;
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
   for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
   for (const { id, reason } of answer.rejected)
@@ -214,6 +214,11 @@ function toOperation(record: IncomingRecord, id: number): Operation {
     values: Object.freeze(values),
     references,
   };
+}
+
+function refersToSomething(record: IncomingRecord): boolean {
+  const { columns, references } = record.model;
+  return !isDelete(record) && references.some((column) => typeof record.values[columns.indexOf(column)] === "string");
 }
 
 function isDelete({ state }: IncomingRecord): boolean {
