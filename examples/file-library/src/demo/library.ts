@@ -29,6 +29,7 @@ export class Library {
   readonly #onNotice: (text: string) => void;
   readonly #figures = new FigureCounter();
   #tidemark: Tidemark | null = null;
+  #stopping = false;
   /** Ids of the plugins that run, or ran when this device was last online. */
   #plugins: readonly string[] = [];
 
@@ -83,8 +84,13 @@ export class Library {
   async goOffline(): Promise<void> {
     const tidemark = this.#tidemark;
     this.#tidemark = null;
-    await tidemark?.stop();
-    this.#figures.end();
+    this.#stopping = true;
+    try {
+      await tidemark?.stop();
+    } finally {
+      this.#stopping = false;
+      this.#figures.end();
+    }
   }
 
   async close(): Promise<void> {
@@ -179,17 +185,19 @@ export class Library {
   }
 
   #listen({ events }: Tidemark): void {
-    events.on("backfillStarted", ({ resumed }) => {
-      this.#onNotice(resumed ? "takes up its backfill where it was" : "starts its backfill");
-    });
-    events.on("backfillCompleted", ({ records }) => this.#onNotice(`has finished its backfill: ${records} records`));
-    events.on("peerRefused", ({ reason, code }) =>
-      this.#onNotice(`was refused, or refused a peer: ${reason} (${code})`),
+    const notice = (text: string) => {
+      // What breaks off because this device stops is nobody's worry.
+      if (!this.#stopping) this.#onNotice(text);
+    };
+    events.on("backfillStarted", ({ resumed }) =>
+      notice(resumed ? "takes up its backfill where it was" : "starts its backfill"),
     );
-    events.on("catchUpFailed", ({ reason, code }) => this.#onNotice(`could not catch up: ${reason} (${code})`));
-    events.on("catchUpDecided", ({ decision, decidedBy }) => this.#onNotice(inWords(decision, decidedBy)));
-    events.on("changeRefused", ({ model, reason }) => this.#onNotice(`took back a change of ${model}: ${reason}`));
-    events.on("captureGap", ({ table, reason }) => this.#onNotice(`may have missed writes to ${table}: ${reason}`));
+    events.on("backfillCompleted", ({ records }) => notice(`has finished its backfill: ${records} records`));
+    events.on("peerRefused", ({ reason, code }) => notice(`was refused, or refused a peer: ${reason} (${code})`));
+    events.on("catchUpFailed", ({ reason, code }) => notice(`could not catch up: ${reason} (${code})`));
+    events.on("catchUpDecided", ({ decision, decidedBy }) => notice(inWords(decision, decidedBy)));
+    events.on("changeRefused", ({ model, reason }) => notice(`took back a change of ${model}: ${reason}`));
+    events.on("captureGap", ({ table, reason }) => notice(`may have missed writes to ${table}: ${reason}`));
   }
 }
 

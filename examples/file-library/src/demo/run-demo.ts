@@ -89,6 +89,7 @@ class DemoRun {
   /** Called with every message; set by whoever waits for one. */
   #wake: (() => void)[] = [];
   #indexedByA = 0;
+  #closing = false;
   #recordsBefore: Readonly<Record<DeviceName, number>> = { A: 0, B: 0 };
 
   constructor(options: DemoOptions, deps: DemoDeps) {
@@ -206,6 +207,7 @@ class DemoRun {
   }
 
   async close(): Promise<void> {
+    this.#closing = true;
     this.#kills?.leave();
     this.#deps.display.stop();
     const graceMs = this.#deps.signal.aborted ? INTERRUPTED_GRACE_MS : CLOSE_GRACE_MS;
@@ -369,7 +371,8 @@ class DemoRun {
 
   #receive(name: DeviceName, message: DeviceMessage): void {
     const { display, signal } = this.#deps;
-    if (signal.aborted) return;
+    // One device ends before the other, which then has something to say.
+    if (signal.aborted || this.#closing) return;
     this.#kills?.onMessage(name);
     if (message.kind === "progress") {
       const { task, unit, done, total } = message;

@@ -11,7 +11,7 @@ export function summary(outcome: DemoOutcome, colours: Colours): string {
   const verdict =
     faults.length === 0
       ? colours.green("In step: both devices hold exactly the same records.")
-      : colours.red(`Not in step: ${faults.join("; ")}.`);
+      : colours.red(`Not as it should be: ${faults.join("; ")}.`);
   return [
     colours.bold("Records"),
     modelTable(outcome, colours),
