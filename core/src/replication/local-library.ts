@@ -10,7 +10,7 @@ import type { Fence } from "../storage/fence.js";
 import { LogTransaction } from "../storage/log-transaction.js";
 import { type Members, saveMember } from "../storage/members.js";
 import { nameAllocator } from "../storage/names.js";
-import { outboxIsEmpty } from "../storage/outbox.js";
+import { outboxIsEmpty, outboxSpan } from "../storage/outbox.js";
 import { parkedOf } from "../storage/parked.js";
 import type { Pool } from "../storage/pool.js";
 import type { RecordReader } from "../storage/record-reader.js";
@@ -20,6 +20,7 @@ import type { Applier, ApplyResult } from "./apply.js";
 import { checkWireRecords, type DecodedRecords, decodeRecords, namesIn } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
 import type { Fold, FoldResult } from "./fold.js";
+import { FoldSlice } from "./fold-slice.js";
 import { PlainLookup, type TableVersion } from "./target-lookup.js";
 
 /**
@@ -47,8 +48,6 @@ export interface LocalLibraryDeps {
   readonly settings: ResolvedSettings;
 }
 
-/** Outbox entries in one slice of the fold. */
-const FOLD_SLICE = 2_000;
 /** Nothing is taken that claims to be from further ahead than this. */
 const FUTURE_LIMIT_MS = 3_600_000;
 
@@ -69,6 +68,7 @@ export class LocalLibrary {
   /** Whether a transform has resolved references, the last time that there were any. */
   resolvesReferences = false;
   #batches = 0;
+  readonly #foldSlice = new FoldSlice();
   #folding: Promise<void> | null = null;
   readonly #retry = new Set<SyncModel>();
 
@@ -101,7 +101,7 @@ export class LocalLibrary {
   async write<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
     for (;;) {
       const outcome = await this.#transaction(name, (tx) => {
-        const folded = this.deps.fold.run(tx, FOLD_SLICE);
+        const folded = this.#fold(tx);
         return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
       });
       this.#tellFold(outcome.folded, 0);
@@ -120,10 +120,16 @@ export class LocalLibrary {
   async #foldAll(): Promise<void> {
     while (!outboxIsEmpty(this.deps.connection)) {
       const startedMs = this.deps.clock.monotonicMs();
-      const folded = await this.#transaction("fold", (tx) => this.deps.fold.run(tx, FOLD_SLICE));
+      const folded = await this.#transaction("fold", (tx) => this.#fold(tx));
       this.#tellFold(folded, this.deps.clock.monotonicMs() - startedMs);
       if (folded.emptied) return;
     }
+  }
+
+  #fold(tx: LogTransaction): FoldResult {
+    const folded = this.deps.fold.run(tx, this.#foldSlice.entries);
+    this.#foldSlice.record(folded.emptied ? 0 : outboxSpan(tx.db));
+    return folded;
   }
 
   /**

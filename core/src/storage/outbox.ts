@@ -30,6 +30,13 @@ export function outboxSize(db: Sqlite): number {
   return prepared(db, "SELECT count(*) FROM tidemark_outbox").pluck().get() as number;
 }
 
+/** The same without counting, and more where rolled-back transactions have left gaps. */
+export function outboxSpan(db: Sqlite): number {
+  // Together in one query they would look at every row.
+  const ends = "SELECT (SELECT max(seq) FROM tidemark_outbox) - (SELECT min(seq) FROM tidemark_outbox) + 1";
+  return (prepared(db, ends).pluck().get() as number | null) ?? 0;
+}
+
 export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
   return prepared(db, "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?").all(
     limit,
