@@ -151,3 +151,14 @@ it("sends records that refer to one that can't travel, without the reference, an
   expect(plain(a)).toEqual([{ uuid: "p", folder: "fit" }]);
   expectNoFailures(a, b);
 });
+
+it("takes a blob for no identity, though it may read like one", async () => {
+  const { a, b } = await withFolders();
+  await b.dataSource.query("INSERT INTO folder (uuid) VALUES (x'61')");
+  await b.dataSource.query("UPDATE folder SET name = 'changed'");
+  await b.dataSource.query("DELETE FROM folder WHERE uuid = x'61'");
+  await library.settle(a, b);
+  expect(await b.tidemark.journal()).toMatchObject([{ kind: "not-synced", record: "a" }]);
+  expect(query(b.database, "SELECT record FROM tidemark_stamp WHERE typeof(record) <> 'text'")).toEqual([]);
+  expectNoFailures(a, b);
+});

@@ -153,6 +153,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     renderReport: () => renderReport(report()),
     digest: async (model) => started("make a digest").digest(model),
     verify: async (peer, options) => started("compare with a peer").verify(peer, options),
+    doctor: async () => started("look for faults").doctor(),
     status: async () => ({ ...(await started("say its status").status()), state: lifecycle.state }),
     journal: async (query) => started("read the journal").journal(query),
     removeMember: async (member) => started("remove a member").removeMember(member),

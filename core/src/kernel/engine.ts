@@ -20,6 +20,7 @@ import type {
   WireValue,
 } from "@tidemark/plugin-api";
 import type { DataSource } from "typeorm";
+import type { Diagnosis } from "./diagnosis.js";
 import type { EventBus } from "./event-bus.js";
 import type { HookRunner } from "./hook-runner.js";
 import type { ResolvedSettings } from "./resolved-settings.js";
@@ -38,6 +39,7 @@ export interface Engine {
   stop(): Promise<void>;
   digest(model: string): Promise<ModelDigest>;
   verify(peer: string, options?: VerifyOptions): Promise<Verification>;
+  doctor(): Promise<Diagnosis>;
   /** All but the kernel's own state. */
   status(): Promise<Omit<SyncStatus, "state">>;
   /** Newest first. */

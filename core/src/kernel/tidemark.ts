@@ -1,6 +1,7 @@
 // What an application holds: the public face of a kernel.
 
 import type { Events, KernelState, Services } from "@tidemark/plugin-api";
+import type { Diagnosis } from "./diagnosis.js";
 import type { JournalEntry, JournalQuery, ModelDigest, SyncStatus } from "./engine.js";
 import type { TidemarkReport } from "./report.js";
 import type { Verification, VerifyOptions } from "./verification.js";
@@ -78,6 +79,18 @@ export interface Tidemark {
    * const { outcome, models, advice } = await tidemark.verify("desktop");
    */
   verify(peer: string, options?: VerifyOptions): Promise<Verification>;
+
+  /**
+   * Looks for everything that is wrong with this device's copy of the library, or may become so: references that lead
+   * nowhere, capture, the log against the rows, parked records and why they are, vectors and clock, members that hold the
+   * others back, sizes, settings, room on the disk. Each finding says what it is, why, and what to do; `renderDiagnosis`
+   * turns them into text. It changes nothing. It reads all tables, in slices, so that the application goes on; expect it
+   * to take about as long as a digest of everything. Rejects as {@link digest} does.
+   *
+   * @example
+   * logger.info(renderDiagnosis(await tidemark.doctor()));
+   */
+  doctor(): Promise<Diagnosis>;
 
   /** Where synchronization stands: peers, backfill, parked records, sizes. Rejects as {@link digest} does. */
   status(): Promise<SyncStatus>;

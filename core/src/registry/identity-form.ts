@@ -4,8 +4,8 @@
  * characters, no white space, no control characters, no half of a surrogate pair. A derived identity is not one itself;
  * its parts are.
  */
-export function isIdentity(text: string): boolean {
-  return text.length <= MAX_LENGTH && (PLAIN.test(text) || ANY.test(text));
+export function isIdentity(value: unknown): boolean {
+  return typeof value === "string" && value.length <= MAX_LENGTH && (PLAIN.test(value) || ANY.test(value));
 }
 
 const MAX_LENGTH = 512;

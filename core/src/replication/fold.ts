@@ -211,7 +211,8 @@ export class Fold {
       at: this.#deps.now(),
       kind: "not-synced",
       model: model.name,
-      record,
+      // A blob is possible.
+      record: String(record),
       reason:
         model.identity.kind === "column"
           ? "its identity is not text of 1 to 512 characters without white space; give it a uuid"

@@ -7,6 +7,8 @@ import {
 } from "@tidemark/plugin-api";
 import type { BetterSqlite3DataSourceOptions } from "typeorm/driver/better-sqlite3/BetterSqlite3DataSourceOptions.js";
 import { physicalMs } from "../clock/hybrid-logical-clock.js";
+import { examine } from "../doctor/doctor.js";
+import type { Diagnosis } from "../kernel/diagnosis.js";
 import type {
   Engine,
   EngineDeps,
@@ -257,6 +259,12 @@ export class SyncEngine implements Engine {
       if (isTidemarkError(error) && BROKEN.has(error.code)) session.fail(error);
       throw error;
     }
+  }
+
+  async doctor(): Promise<Diagnosis> {
+    const { library, application } = this.#opened();
+    const { database } = this.#deps.dataSource.options as BetterSqlite3DataSourceOptions;
+    return await examine({ library, application, file: database });
   }
 
   async status(): Promise<Omit<SyncStatus, "state">> {

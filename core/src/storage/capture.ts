@@ -88,7 +88,7 @@ export function installCapture({
     replaceTriggers({ db, found: present, wanted: triggers });
   }
   writeStoredCaptures(db, captures);
-  return { installed, changed, removed, gaps, foreignTriggers: foreignTriggers(db, plans) };
+  return { installed, changed, removed, gaps, foreignTriggers: applicationTriggers(db, plans) };
 }
 
 /**
@@ -100,7 +100,7 @@ export function verifyCapture(db: Sqlite): readonly CaptureGap[] {
   const found = readCaptureTriggers(db);
   const gaps: CaptureGap[] = [];
   for (const { model, table, triggers } of readStoredCaptures(db)) {
-    const reason = difference(found.get(model) ?? [], triggers);
+    const reason = triggerDifference(found.get(model) ?? [], triggers);
     if (reason !== null) gaps.push({ model, table, reason });
   }
   return gaps;
@@ -146,7 +146,7 @@ function gapOf({
 }): string | null {
   // A table or column that was renamed by plain SQL: SQLite has rewritten the triggers, and nothing was missed.
   if (sameTriggers(present, wanted)) return null;
-  const altered = difference(present, before.triggers);
+  const altered = triggerDifference(present, before.triggers);
   if (altered !== null) return altered;
   // The guard has guessed which table to follow, in the absence of the application's model.
   if (before.renamedFrom !== null && foldName(before.table) !== foldName(plan.table)) {
@@ -165,7 +165,8 @@ function lostColumns({ intended, columns }: StoredCapture): CapturePlan["columns
   return intended.columns.filter(({ number }) => !columns.some((column) => column.number === number));
 }
 
-function difference(found: readonly CaptureTrigger[], wanted: readonly CaptureTrigger[]): string | null {
+/** What is missing or altered among the triggers of one table, for people; null if nothing is. */
+export function triggerDifference(found: readonly CaptureTrigger[], wanted: readonly CaptureTrigger[]): string | null {
   const present = new Set(found.map(({ name }) => name));
   const missing = wanted.filter(({ name }) => !present.has(name));
   if (missing.length > 0) return `triggers are missing: ${missing.map(({ name }) => name).join(", ")}`;
@@ -178,7 +179,8 @@ function difference(found: readonly CaptureTrigger[], wanted: readonly CaptureTr
 const WRITTEN =
   /\b(?:(?:INSERT(?:\s+OR\s+\w+)?|REPLACE)\s+INTO|UPDATE(?:\s+OR\s+\w+)?|DELETE\s+FROM)\s+(?:"((?:[^"]|"")+)"|`((?:[^`]|``)+)`|\[([^\]]+)\]|([^\s(;]+))/gi;
 
-function foreignTriggers(db: Sqlite, plans: readonly CapturePlan[]): readonly ForeignTrigger[] {
+/** Triggers of the application that write synced tables without asking whether changes of peers are being applied. */
+export function applicationTriggers(db: Sqlite, plans: readonly CapturePlan[]): readonly ForeignTrigger[] {
   const synced = new Map(plans.map(({ table }) => [foldName(table), table]));
   const triggers = db
     .prepare(

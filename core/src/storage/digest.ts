@@ -2,6 +2,7 @@ import { createHash, type Hash } from "node:crypto";
 import type { Clock, WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
+import { ReadingSlices } from "./reading-slices.js";
 import type { RecordReader, RecordRow } from "./record-reader.js";
 
 /**
@@ -34,7 +35,6 @@ export interface DigestOptions {
 }
 
 const PAGE = 500;
-const SLICE_MS = 8;
 /** Hexadecimal digits of a single record's digest: 128 bits. */
 const RECORD_DIGITS = 32;
 
@@ -55,7 +55,7 @@ export async function digestRange({
 }: DigestOptions & { readonly after: string | null; readonly upTo: string | null }): Promise<ModelDigest> {
   const hash = new ModelHash(model);
   const own = !db.inTransaction;
-  const slices = new Slices(clock, shouldYield);
+  const slices = new ReadingSlices({ clock, shouldYield });
   if (own) db.exec("BEGIN");
   try {
     let from = after;
@@ -98,7 +98,7 @@ export async function digestRanges({
   readonly records: number;
   readonly ranges: number;
 }): Promise<readonly RangeDigest[]> {
-  const slices = new Slices(clock, shouldYield);
+  const slices = new ReadingSlices({ clock, shouldYield });
   const found: RangeDigest[] = [];
   for (let from = after; ; ) {
     const page = reader.readPage(db, model, { after: from, limit: records });
@@ -130,7 +130,7 @@ export async function digestRecords({
   readonly take: (record: RecordDigest) => boolean;
 }): Promise<void> {
   const { positions } = namesOf(model);
-  const slices = new Slices(clock, shouldYield);
+  const slices = new ReadingSlices({ clock, shouldYield });
   for (let from = after; ; ) {
     const page = reader.readPage(db, model, { after: from, upTo, limit: PAGE });
     for (const { identity, values } of page.rows) {
@@ -175,26 +175,6 @@ class ModelHash {
 
   finish(): { readonly rows: number; readonly digest: string } {
     return { rows: this.#rows, digest: this.#hash.digest("hex") };
-  }
-}
-
-/** Lets the event loop have its turn after each slice. */
-class Slices {
-  readonly #clock: Clock;
-  readonly #shouldYield: (() => boolean) | undefined;
-  #startMs: number;
-
-  constructor(clock: Clock, shouldYield: (() => boolean) | undefined) {
-    this.#clock = clock;
-    this.#shouldYield = shouldYield;
-    this.#startMs = clock.monotonicMs();
-  }
-
-  async pause(): Promise<void> {
-    const due = this.#shouldYield ? this.#shouldYield() : this.#clock.monotonicMs() - this.#startMs >= SLICE_MS;
-    if (!due) return;
-    await new Promise<void>((resolve) => this.#clock.setImmediate(resolve));
-    this.#startMs = this.#clock.monotonicMs();
   }
 }
 

@@ -23,7 +23,7 @@ export class OutsideReferences {
     const bound = typeof key === "number" ? BigInt(key) : key;
     for (const { table, sql, anyRow } of this.#of(model)) {
       const identities = prepared(this.#db, sql).pluck().all(bound) as unknown[];
-      const keeps = anyRow ? identities.length > 0 : identities.some((it) => typeof it !== "string" || !isIdentity(it));
+      const keeps = anyRow ? identities.length > 0 : !identities.every(isIdentity);
       if (keeps) return `FOREIGN KEY constraint failed: a row of "${table}" that is not synced refers to it`;
     }
     return null;

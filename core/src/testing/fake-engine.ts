@@ -2,6 +2,7 @@
 // what it is asked, and lets a step fail or wait.
 
 import type { PruneResult, StablePoint } from "@tidemark/plugin-api";
+import type { Diagnosis } from "../kernel/diagnosis.js";
 import type { Engine, EngineDeps, EngineFactory, JournalEntry, ModelDigest } from "../kernel/engine.js";
 import type { Verification } from "../kernel/verification.js";
 
@@ -77,6 +78,11 @@ export class FakeEngine implements Engine {
       durationMs: 0,
       advice: "Nothing needs to be done.",
     };
+  }
+
+  async doctor(): Promise<Diagnosis> {
+    const examined = { tables: 0, rows: 0, logEntries: 0, parkedRecords: 0, members: 0 };
+    return { healthy: true, findings: [], examined, durationMs: 0 };
   }
 
   async status(): ReturnType<Engine["status"]> {

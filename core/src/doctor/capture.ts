@@ -1,0 +1,40 @@
+import { applicationTriggers, triggerDifference } from "../storage/capture.js";
+import { planCapture } from "../storage/capture-plan.js";
+import { readCaptureTriggers } from "../storage/capture-store.js";
+import { captureTriggers } from "../storage/capture-triggers.js";
+import type { Examination } from "./examination.js";
+
+/** Whether the triggers that capture local changes are those that the registered models need. */
+export async function examineCapture(examination: Examination): Promise<void> {
+  const { registry } = examination.patient.library.deps;
+  await examination.read("capture", async (db) => {
+    const found = readCaptureTriggers(db);
+    const plans = registry.models.map((model) => ({ model, plan: planCapture(model, registry) }));
+    for (const { model, plan } of plans) {
+      const difference = triggerDifference(found.get(model.number) ?? [], captureTriggers(plan));
+      if (difference === null) continue;
+      examination.find({
+        severity: "error",
+        code: "capture-gap",
+        model: model.name,
+        what: `Changes of "${model.table}" are not captured as they should be`,
+        why: difference,
+        advice:
+          "Restart the application, which puts the triggers back; then call verify() with a peer, because no other device will hear of what went unseen",
+      });
+    }
+    for (const { trigger, table, writes } of applicationTriggers(
+      db,
+      plans.map(({ plan }) => plan),
+    )) {
+      examination.find({
+        severity: "warning",
+        code: "application-trigger",
+        what: `The trigger "${trigger}" of "${table}" writes ${writes.map((name) => `"${name}"`).join(", ")} also when changes of peers are applied`,
+        why: "then its effect happens on every device by itself, and none of them tells the others",
+        advice: "Add NOT EXISTS (SELECT 1 FROM tidemark_applying) to its WHEN clause",
+        examples: [trigger],
+      });
+    }
+  });
+}

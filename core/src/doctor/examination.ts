@@ -1,0 +1,84 @@
+import type { Diagnosis, Finding, Severity } from "../kernel/diagnosis.js";
+import type { LocalLibrary } from "../replication/local-library.js";
+import type { Sqlite } from "../storage/database.js";
+import { ReadingSlices } from "../storage/reading-slices.js";
+
+/**
+ * One visit of the doctor: what the single examinations look at, and where they write down what they find. They only
+ * read, each from snapshots of its own, and in slices.
+ */
+export interface Patient {
+  readonly library: LocalLibrary;
+  /** The application's connection: its settings are looked at, nothing is read through it. */
+  readonly application: Sqlite;
+  /** Path of the database file. */
+  readonly file: string;
+}
+
+/** Identities that a finding names. */
+const EXAMPLES = 5;
+const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };
+
+export class Examination {
+  readonly patient: Patient;
+  readonly examined: { -readonly [Name in keyof Diagnosis["examined"]]: number } = {
+    tables: 0,
+    rows: 0,
+    logEntries: 0,
+    parkedRecords: 0,
+    members: 0,
+  };
+  readonly #findings: Finding[] = [];
+
+  constructor(patient: Patient) {
+    this.patient = patient;
+  }
+
+  /** The worst first, otherwise in the order in which they were found. */
+  get findings(): readonly Finding[] {
+    return this.#findings.slice().sort((a, b) => ORDER[a.severity] - ORDER[b.severity]);
+  }
+
+  find(finding: Omit<Finding, "model" | "count" | "examples"> & Partial<Finding>): void {
+    const { model = null, count = 1, examples = [] } = finding;
+    this.#findings.push({ ...finding, model, count, examples: examples.slice(0, EXAMPLES) });
+  }
+
+  /** Reads from one snapshot; `slices.pause()` gives the loop its turn. */
+  async read<T>(holder: string, read: (db: Sqlite, slices: ReadingSlices) => Promise<T>): Promise<T> {
+    const { pool, clock } = this.patient.library.deps;
+    return await pool.withReader(`doctor: ${holder}`, async (db) => {
+      db.exec("BEGIN");
+      try {
+        return await read(db, new ReadingSlices({ clock }));
+      } finally {
+        if (db.inTransaction) db.exec("COMMIT");
+      }
+    });
+  }
+}
+
+/** Counts what is alike, and keeps the first few names of it. */
+export class Tally {
+  count = 0;
+  readonly examples: string[] = [];
+
+  add(name: string): void {
+    this.count += 1;
+    if (this.examples.length < EXAMPLES) this.examples.push(name);
+  }
+}
+
+/** "1 record", "2 records" */
+export function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** A length of time in words that say enough. */
+export function lasting(ms: number): string {
+  const minutes = Math.round(ms / 60_000);
+  if (minutes < 1) return "less than a minute";
+  if (minutes < 120) return counted(minutes, "minute");
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `${hours} hours` : `${Math.round(hours / 24)} days`;
+}
