@@ -244,6 +244,28 @@ async function run(seed: number): Promise<void> {
   expect(calm, context).toBe(true);
   for (const device of world.devices) {
     expect(await device.dataSource.query("PRAGMA foreign_key_check"), context).toEqual([]);
+    const { findings } = await device.tidemark.doctor();
+    const faults = findings.filter(({ severity, code }) => severity === "error" || code === "leftovers");
+    expect(faults, context).toEqual([]);
+  }
+  // Neighbours who compare themselves come to the same conclusion; a link may still be about to lose a frame.
+  for (let link = 1; link < size; link++) {
+    let outcome = "";
+    for (let attempt = 0; attempt < 5 && outcome !== "equal"; attempt++) {
+      outcome = "pending";
+      world.devices[link]!.tidemark.verify(NAMES[link - 1]!).then(
+        (verification) => {
+          outcome = verification.outcome;
+        },
+        (error: Error) => {
+          outcome = error.message;
+        },
+      );
+      while (outcome === "pending") await world.clock.advance(100);
+      if (outcome !== "equal") await world.clock.advance(5_000);
+      expect(outcome, context).not.toBe("different");
+    }
+    expect(outcome, context).toBe("equal");
   }
   // Once everybody has everything, nothing is left to remember, and nothing stays hidden.
   for (let turn = 0; turn < 2 * size + 2; turn++)
