@@ -48,6 +48,7 @@ const results = {
         givenUp: 0,
         longestDelayMs: 0,
       },
+      backfill: { pages: 0, records: 0, durationMs: 0 },
       pool: null,
       health: null,
     },
@@ -62,7 +63,9 @@ process.on("message", async (request) => {
   if (kind === "open") {
     file = request.setup.databaseFile;
     const { without } = request.setup;
-    plugins = ["fk-batching", "ack-pruning", "backoff", "metrics"].filter((name) => !without.includes(name));
+    plugins = ["fk-batching", "ack-pruning", "backoff", "metrics", "parallel-backfill"].filter(
+      (name) => !without.includes(name),
+    );
   }
   appendFileSync(file, `${JSON.stringify(request)}\n`);
   if (kind === "index" || kind === "round") {

@@ -35,14 +35,25 @@ const counts = { applied: 3, superseded: 1, parked: 0, quarantined: 0, deferred:
 
 describe("the counter of figures", () => {
   it("counts what events tell, also before the kernel runs, over several kernels", () => {
-    const counter = new FigureCounter();
+    let nowMs = 0;
+    const counter = new FigureCounter({ monotonicMs: () => nowMs });
+    const pass = (ms: number) => {
+      nowMs += ms;
+    };
     expect(counter.read()).toEqual(NO_FIGURES);
     for (const decidedBy of ["backoff", "kernel"]) {
       const { tidemark, emit, start, stop } = fakeTidemark();
       counter.begin(tidemark);
-      emit("batchApplied", { counts, referenceLookups: 4 });
+      emit("backfillStarted", {});
+      pass(200);
+      emit("batchApplied", { counts, referenceLookups: 4, phase: "backfill" });
       start();
-      emit("batchApplied", { counts, referenceLookups: 1 });
+      pass(50);
+      emit("batchApplied", { counts, referenceLookups: 1, phase: "backfill" });
+      pass(5);
+      emit("backfillCompleted", {});
+      pass(10_000);
+      emit("batchApplied", { counts, referenceLookups: 0, phase: "live" });
       emit("logPruned", { stamps: 20, hiddenRecords: 2 });
       emit("catchUpFailed", {});
       emit("catchUpDecided", { decidedBy, decision: { action: "retry", delayMs: 700 } });
@@ -56,7 +67,7 @@ describe("the counter of figures", () => {
       counter.end();
     }
     expect(counter.read()).toEqual({
-      received: 12,
+      received: 18,
       references: { lookups: 10, spared: 0, queries: 0 },
       log: { largestEntries: 70, largestBytes: 900, prunedEntries: 40, erasedRecords: 4 },
       catchUps: {
@@ -67,6 +78,7 @@ describe("the counter of figures", () => {
         givenUp: 2,
         longestDelayMs: 700,
       },
+      backfill: { pages: 4, records: 16, durationMs: 510 },
       pool: null,
       health: null,
     });
@@ -104,7 +116,7 @@ describe("the counter of figures", () => {
         [metricsReader, reader],
       ]),
     );
-    const counter = new FigureCounter();
+    const counter = new FigureCounter({ monotonicMs: () => 0 });
     counter.begin(tidemark);
     start();
     const reason = {

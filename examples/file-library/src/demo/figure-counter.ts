@@ -1,4 +1,5 @@
 import type { Tidemark } from "@tidemark/core";
+import type { Clock } from "@tidemark/plugin-api";
 import { type ReferenceResolver, referenceResolver } from "@tidemark/plugin-fk-batching";
 import { type MetricsReader, type MetricsSnapshot, metricsReader } from "@tidemark/plugin-metrics";
 import {
@@ -15,13 +16,18 @@ import {
  * has several Tidemarks, one after the other; their figures are added up.
  */
 export class FigureCounter {
+  readonly #clock: Pick<Clock, "monotonicMs">;
   #earlier = NO_FIGURES;
   #present: Stretch | null = null;
+
+  constructor(clock: Pick<Clock, "monotonicMs">) {
+    this.#clock = clock;
+  }
 
   /** Counts `tidemark`, which has not been started yet. */
   begin(tidemark: Tidemark): void {
     this.end();
-    this.#present = new Stretch(tidemark);
+    this.#present = new Stretch(tidemark, this.#clock);
   }
 
   /** The Tidemark that was counted has stopped. */
@@ -42,6 +48,7 @@ export class FigureCounter {
 
 /** The figures of one Tidemark. */
 class Stretch {
+  readonly #clock: Pick<Clock, "monotonicMs">;
   #resolver: ReferenceResolver | undefined;
   #metrics: MetricsReader | undefined;
   #received = 0;
@@ -56,19 +63,33 @@ class Stretch {
   #fullBackfills = 0;
   #givenUp = 0;
   #longestDelayMs = 0;
+  #pages = 0;
+  #backfilled = 0;
+  /** The time of all backfills up to the last tick of the present one: its start, a page, its end. */
+  #backfillMs = 0;
+  #backfillTickMs = 0;
   #health: HealthFigures | null = null;
 
-  constructor({ events, services }: Tidemark) {
+  constructor({ events, services }: Tidemark, clock: Pick<Clock, "monotonicMs">) {
+    this.#clock = clock;
     events.on("kernelStateChanged", ({ state }) => {
       if (state !== "running") return;
       // Kept, because they can be read when the kernel has stopped and offers them no longer.
       this.#resolver = services.find(referenceResolver);
       this.#metrics = services.find(metricsReader);
     });
-    events.on("batchApplied", ({ counts, referenceLookups }) => {
+    events.on("batchApplied", ({ counts, referenceLookups, phase }) => {
       this.#received += counts.applied;
       this.#lookups += referenceLookups;
+      if (phase !== "backfill") return;
+      this.#pages++;
+      this.#backfilled += Object.values(counts).reduce((sum, count) => sum + count, 0);
+      this.#tick();
     });
+    events.on("backfillStarted", () => {
+      this.#backfillTickMs = clock.monotonicMs();
+    });
+    events.on("backfillCompleted", () => this.#tick());
     events.on("logPruned", ({ stamps, hiddenRecords }) => {
       this.#prunedEntries += stamps;
       this.#erasedRecords += hiddenRecords;
@@ -83,6 +104,12 @@ class Stretch {
       else this.#longestDelayMs = Math.max(this.#longestDelayMs, decision.delayMs);
       if (decision.action === "full-backfill") this.#fullBackfills++;
     });
+  }
+
+  #tick(): void {
+    const now = this.#clock.monotonicMs();
+    this.#backfillMs += now - this.#backfillTickMs;
+    this.#backfillTickMs = now;
   }
 
   sized({ logEntries, syncTableBytes }: { readonly logEntries: number; readonly syncTableBytes: number }): void {
@@ -113,6 +140,7 @@ class Stretch {
         givenUp: this.#givenUp,
         longestDelayMs: this.#longestDelayMs,
       },
+      backfill: { pages: this.#pages, records: this.#backfilled, durationMs: this.#backfillMs },
       pool: this.#metrics === undefined ? null : poolOf(this.#metrics.snapshot()),
       health: this.#metrics === undefined ? null : this.#judge(this.#metrics),
     };

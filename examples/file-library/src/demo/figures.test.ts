@@ -6,6 +6,7 @@ const earlier: DeviceFigures = {
   references: { lookups: 1, spared: 20, queries: 3 },
   log: { largestEntries: 90, largestBytes: 1_000, prunedEntries: 80, erasedRecords: 1 },
   catchUps: { failed: 2, decidedByBackoff: 2, decidedByKernel: 0, fullBackfills: 1, givenUp: 0, longestDelayMs: 500 },
+  backfill: { pages: 3, records: 4_000, durationMs: 900 },
   pool: { limit: 10, peak: 4, longestWaitMs: 20, timeouts: 1 },
   health: { now: "failing", worst: "failing", reason: "B lags behind" },
 };
@@ -14,6 +15,7 @@ const later: DeviceFigures = {
   references: { lookups: 2, spared: 30, queries: 4 },
   log: { largestEntries: 50, largestBytes: 2_000, prunedEntries: 70, erasedRecords: 0 },
   catchUps: { failed: 1, decidedByBackoff: 0, decidedByKernel: 1, fullBackfills: 0, givenUp: 1, longestDelayMs: 250 },
+  backfill: { pages: 1, records: 500, durationMs: 100 },
   pool: { limit: 30, peak: 2, longestWaitMs: 40, timeouts: 0 },
   health: { now: "ok", worst: "degraded", reason: "" },
 };
@@ -32,6 +34,7 @@ describe("the figures of a device over two stretches", () => {
         givenUp: 1,
         longestDelayMs: 500,
       },
+      backfill: { pages: 4, records: 4_500, durationMs: 1_000 },
       pool: { limit: 30, peak: 4, longestWaitMs: 40, timeouts: 1 },
       health: { now: "ok", worst: "failing", reason: "B lags behind" },
     });

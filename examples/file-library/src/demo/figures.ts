@@ -8,6 +8,7 @@ export interface DeviceFigures {
   readonly references: ReferenceFigures;
   readonly log: LogFigures;
   readonly catchUps: CatchUpFigures;
+  readonly backfill: BackfillFigures;
   /** Null while nobody measures. */
   readonly pool: PoolFigures | null;
   /** Null while nobody judges. */
@@ -43,6 +44,13 @@ export interface CatchUpFigures {
   readonly longestDelayMs: number;
 }
 
+/** Of all backfills together; a device that was killed in the midst of one goes on with it. */
+export interface BackfillFigures {
+  readonly pages: number;
+  readonly records: number;
+  readonly durationMs: number;
+}
+
 export interface PoolFigures {
   readonly limit: number;
   readonly peak: number;
@@ -64,6 +72,7 @@ export const NO_FIGURES: DeviceFigures = {
   references: { lookups: 0, spared: 0, queries: 0 },
   log: { largestEntries: 0, largestBytes: 0, prunedEntries: 0, erasedRecords: 0 },
   catchUps: { failed: 0, decidedByBackoff: 0, decidedByKernel: 0, fullBackfills: 0, givenUp: 0, longestDelayMs: 0 },
+  backfill: { pages: 0, records: 0, durationMs: 0 },
   pool: null,
   health: null,
 };
@@ -76,8 +85,8 @@ export function worseOf(a: HealthStatus, b: HealthStatus): HealthStatus {
 
 /** The figures of a device over two stretches of its life, the later one second. */
 export function addFigures(earlier: DeviceFigures, later: DeviceFigures): DeviceFigures {
-  const { references: r1, log: l1, catchUps: c1 } = earlier;
-  const { references: r2, log: l2, catchUps: c2 } = later;
+  const { references: r1, log: l1, catchUps: c1, backfill: b1 } = earlier;
+  const { references: r2, log: l2, catchUps: c2, backfill: b2 } = later;
   return {
     received: earlier.received + later.received,
     references: {
@@ -98,6 +107,11 @@ export function addFigures(earlier: DeviceFigures, later: DeviceFigures): Device
       fullBackfills: c1.fullBackfills + c2.fullBackfills,
       givenUp: c1.givenUp + c2.givenUp,
       longestDelayMs: Math.max(c1.longestDelayMs, c2.longestDelayMs),
+    },
+    backfill: {
+      pages: b1.pages + b2.pages,
+      records: b1.records + b2.records,
+      durationMs: b1.durationMs + b2.durationMs,
     },
     pool: addPools(earlier.pool, later.pool),
     health: addHealth(earlier.health, later.health),

@@ -27,7 +27,7 @@ export class Library {
   readonly #logger: Logger;
   readonly #clock: Clock;
   readonly #onNotice: (text: string) => void;
-  readonly #figures = new FigureCounter();
+  readonly #figures: FigureCounter;
   #tidemark: Tidemark | null = null;
   #stopping = false;
   /** Ids of the plugins that run, or ran when this device was last online. */
@@ -38,6 +38,7 @@ export class Library {
     this.#setup = options.setup;
     this.#logger = options.logger;
     this.#clock = options.clock;
+    this.#figures = new FigureCounter(options.clock);
     this.#onNotice = options.onNotice;
   }
 

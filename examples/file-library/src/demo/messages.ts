@@ -219,6 +219,7 @@ const FIGURES_FIELDS: Fields = {
   references: "object",
   log: "object",
   catchUps: "object",
+  backfill: "object",
   pool: "?object",
   health: "?object",
 };

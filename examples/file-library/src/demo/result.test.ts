@@ -36,6 +36,7 @@ const figuresOfA: DeviceFigures = {
   references: { lookups: 4, spared: 9_000, queries: 36 },
   log: { largestEntries: 1_234, largestBytes: 2_000_000, prunedEntries: 182_530, erasedRecords: 7 },
   catchUps: { failed: 3, decidedByBackoff: 3, decidedByKernel: 0, fullBackfills: 1, givenUp: 0, longestDelayMs: 1_500 },
+  backfill: { pages: 11, records: 20_000, durationMs: 2_500 },
   pool: { limit: 30, peak: 3, longestWaitMs: 12, timeouts: 0 },
   health: { now: "ok", worst: "degraded", reason: "Device B lags 400 s behind" },
 };
@@ -48,7 +49,7 @@ const outcome = (change: Partial<DemoOutcome> = {}): DemoOutcome => ({
   },
   comparison: { A: comparison(), B: comparison() },
   status: { A: status(), B: status() },
-  plugins: { "fk-batching": true, "ack-pruning": true, backoff: true, metrics: true },
+  plugins: { "fk-batching": true, "ack-pruning": true, backoff: true, metrics: true, "parallel-backfill": true },
   figures: { A: figuresOfA, B: NO_FIGURES },
   forgotten: { A: { logEntries: 0, heldBackBy: [] }, B: { logEntries: 0, heldBackBy: [] } },
   problems: { A: 1, B: 0 },
@@ -145,11 +146,11 @@ describe("the outcome of the demo", () => {
     expectTablesToLineUp(text);
     expect(rowsOf(text)).toEqual(
       expect.arrayContaining([
-        ["fk-batching", "look-ups of references without it, at least", "9,004", "0"],
+        ["fk-batching", "look-ups without it, at least", "9,004", "0"],
         ["", "queries that were made instead", "40", "0"],
         ["", "saved", "8,964 (99.6 %)", "–"],
         ["ack-pruning", "log entries, at most → now", "1,234 → 12", "0 → 12"],
-        ["", "size of the sync tables, at most → now", "2.0 MB → 123 kB", "0 B → 123 kB"],
+        ["", "sync tables, at most → now", "2.0 MB → 123 kB", "0 B → 123 kB"],
         ["", "log entries forgotten", "182,530", "0"],
         ["", "hidden records erased", "7", "0"],
         ["backoff", "failures to decide on", "3", "0"],
@@ -159,11 +160,15 @@ describe("the outcome of the demo", () => {
         ["", "longest wait for a connection", "12 ms", "–"],
         ["", "waits that timed out", "0", "–"],
         ["", "health", "ok, once degraded", "–"],
+        ["parallel-backfill", "backfill pages, side by side", "11", "–"],
+        ["", "records in them", "20,000", "–"],
+        ["", "time that they took", "2.5 s", "–"],
+        ["", "records a second", "8,000/s", "–"],
       ]),
     );
     expect(text).toContain("A was degraded: Device B lags 400 s behind.");
     expect(text).toContain("the sync tables hold 123 kB on A and 123 kB on B, less than 1 MiB.");
-    expect(text).toContain("--seed seed --without all (or only fk-batching, ack-pruning, backoff, metrics)");
+    expect(text).toContain("--seed seed and --without all, or --without one of");
   });
 
   it("does not speak of delays where nothing has failed", () => {
@@ -176,14 +181,18 @@ describe("the outcome of the demo", () => {
     const text = plainSummary(withoutPlugins);
     expectTablesToLineUp(text);
     const rows = rowsOf(text);
-    expect(rows.slice(rows.findIndex(([name]) => name === "fk-batching")).slice(0, 8)).toEqual([
-      ["fk-batching", "off: look-ups of references, one by one", "9,040", "0"],
+    expect(rows.slice(rows.findIndex(([name]) => name === "fk-batching")).slice(0, 12)).toEqual([
+      ["fk-batching", "off: look-ups, one reference at a time", "9,040", "0"],
       ["ack-pruning", "off: the log stays at", "182,530 entries", "1 entry"],
       ["", "the sync tables stay at", "30.0 MB", "123 kB"],
-      ["backoff", "off: failures, tried again after a fixed delay", "2", "0"],
+      ["backoff", "off: failures, retried after a fixed delay", "2", "0"],
       ["", "that delay", "250 ms", "–"],
       ["", "given up", "0", "0"],
       ["metrics", "off: nothing was measured", "–", "–"],
+      ["parallel-backfill", "off: backfill pages, one after the other", "–", "7"],
+      ["", "records in them", "–", "5,000"],
+      ["", "time that they took", "–", "1.0 s"],
+      ["", "records a second", "–", "5,000/s"],
       ["", "A", "B"],
     ]);
     expect(text).toContain("Nobody prunes: the sync tables keep 30.0 MB on A and 123 kB on B");
@@ -211,14 +220,20 @@ describe("the outcome of the demo", () => {
 });
 
 const withoutPlugins: Partial<DemoOutcome> = {
-  plugins: { "fk-batching": false, "ack-pruning": false, backoff: false, metrics: false },
+  plugins: {
+    "fk-batching": false,
+    "ack-pruning": false,
+    backoff: false,
+    metrics: false,
+    "parallel-backfill": false,
+  },
   figures: {
     A: {
       ...NO_FIGURES,
       references: { lookups: 9_040, spared: 0, queries: 0 },
       catchUps: { ...NO_FIGURES.catchUps, failed: 2, decidedByKernel: 2, longestDelayMs: 250 },
     },
-    B: NO_FIGURES,
+    B: { ...NO_FIGURES, backfill: { pages: 7, records: 5_000, durationMs: 1_000 } },
   },
   forgotten: { A: null, B: null },
   status: { A: status({ logEntries: 182_530, syncTableBytes: 30_000_000 }), B: status({ logEntries: 1 }) },

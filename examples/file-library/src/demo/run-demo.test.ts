@@ -120,7 +120,13 @@ describe("the course of the demo", () => {
 
   it("hands on which plugins are off, and waits for nobody to forget without ack-pruning", async () => {
     const outcome = await run({ without: ["ack-pruning", "metrics"] });
-    expect(outcome.plugins).toEqual({ "fk-batching": true, "ack-pruning": false, backoff: true, metrics: false });
+    expect(outcome.plugins).toEqual({
+      "fk-batching": true,
+      "ack-pruning": false,
+      backoff: true,
+      metrics: false,
+      "parallel-backfill": true,
+    });
     expect(outcome.forgotten).toEqual({ A: null, B: null });
     expect(Object.keys(outcome.phases)).not.toContain("forget");
     expect(kindsOf(await commandsOf("a"))).not.toContain("forget");

@@ -1,9 +1,9 @@
-import type { CatchUpFigures, DeviceFigures, HealthFigures, PoolFigures } from "../figures.js";
+import type { BackfillFigures, CatchUpFigures, DeviceFigures, HealthFigures, PoolFigures } from "../figures.js";
 import type { DeviceStatus } from "../messages.js";
 import { PLUGIN_NAMES, type PluginName } from "../plugin-names.js";
 import type { DemoOutcome } from "../result.js";
 import type { Colours } from "./colours.js";
-import { formatAmount, formatBytes, formatCount, formatDuration } from "./format.js";
+import { formatAmount, formatBytes, formatCount, formatDuration, formatRate } from "./format.js";
 import { plainTable } from "./table.js";
 
 /** What each plugin did in this run, and how things went without those that were off. */
@@ -36,14 +36,21 @@ type Rows = (both: Both) => readonly Row[];
 
 const NOTHING = "–";
 
+/** How long the backfill took, to be compared. */
+const BACKFILL: readonly Row[] = [
+  ["records in them", ofBackfill(({ records }) => formatCount(records))],
+  ["time that they took", ofBackfill(({ durationMs }) => formatDuration(durationMs))],
+  ["records a second", ofBackfill(({ records, durationMs }) => formatRate(records, durationMs))],
+];
+
 const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows }>> = {
   "fk-batching": {
     on: () => [
-      ["look-ups of references without it, at least", ({ figures }) => formatCount(lookupsWithout(figures))],
+      ["look-ups without it, at least", ({ figures }) => formatCount(lookupsWithout(figures))],
       ["queries that were made instead", ({ figures }) => formatCount(queriesWith(figures))],
       ["saved", ({ figures }) => savedInWords(figures)],
     ],
-    off: () => [["look-ups of references, one by one", ({ figures }) => formatCount(lookupsWithout(figures))]],
+    off: () => [["look-ups, one reference at a time", ({ figures }) => formatCount(lookupsWithout(figures))]],
   },
   "ack-pruning": {
     on: () => [
@@ -52,7 +59,7 @@ const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows 
         ({ figures, status }) => `${formatCount(figures.log.largestEntries)} → ${formatCount(status.logEntries)}`,
       ],
       [
-        "size of the sync tables, at most → now",
+        "sync tables, at most → now",
         ({ figures, status }) => `${formatBytes(figures.log.largestBytes)} → ${formatBytes(status.syncTableBytes)}`,
       ],
       ["log entries forgotten", ({ figures }) => formatCount(figures.log.prunedEntries)],
@@ -73,7 +80,7 @@ const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows 
       ]),
     ],
     off: (both) => [
-      ["failures, tried again after a fixed delay", ofCatchUps(({ decidedByKernel }) => formatCount(decidedByKernel))],
+      ["failures, retried after a fixed delay", ofCatchUps(({ decidedByKernel }) => formatCount(decidedByKernel))],
       ...anyFailure(both, [
         ["that delay", ofCatchUps(longestDelay)],
         ["given up", ofCatchUps(({ givenUp }) => formatCount(givenUp))],
@@ -88,6 +95,10 @@ const ROWS: Readonly<Record<PluginName, { readonly on: Rows; readonly off: Rows 
       ["health", ({ figures: { health } }) => (health === null ? NOTHING : healthInWords(health))],
     ],
     off: () => [["nothing was measured", () => NOTHING]],
+  },
+  "parallel-backfill": {
+    on: () => [["backfill pages, side by side", ofBackfill(({ pages }) => formatCount(pages))], ...BACKFILL],
+    off: () => [["backfill pages, one after the other", ofBackfill(({ pages }) => formatCount(pages))], ...BACKFILL],
   },
 };
 
@@ -126,6 +137,11 @@ function longestDelay(catchUps: CatchUpFigures): string {
 
 function ofPool(text: (pool: PoolFigures) => string): Row[1] {
   return ({ figures: { pool } }) => (pool === null ? NOTHING : text(pool));
+}
+
+/** Who founds a library has none. */
+function ofBackfill(text: (backfill: BackfillFigures) => string): Row[1] {
+  return ({ figures: { backfill } }) => (backfill.pages === 0 ? NOTHING : text(backfill));
 }
 
 function healthInWords({ now, worst }: HealthFigures): string {

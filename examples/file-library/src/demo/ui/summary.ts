@@ -127,7 +127,7 @@ function pruningInWords({ status, forgotten }: Pick<DemoOutcome, "status" | "for
 
 /** How to see the difference that the plugins make. */
 function comparisons({ plugins, seed }: DemoOutcome): string[] {
-  const on = PLUGIN_NAMES.filter((name) => plugins[name]);
-  if (on.length === 0) return [`To compare, run it again with --seed ${seed} and all plugins.`];
-  return [`To compare, run it again with --seed ${seed} --without all (or only ${on.join(", ")}).`];
+  if (!PLUGIN_NAMES.some((name) => plugins[name]))
+    return [`To compare, run it again with --seed ${seed} and all plugins.`];
+  return [`To compare, run it again with --seed ${seed} and --without all, or --without one of the plugins above.`];
 }
