@@ -202,6 +202,52 @@ describe("several servers", () => {
   });
 });
 
+describe("a server that is behind", () => {
+  /** a and b have the library, c everything but what is done now at a, and it wants everything anew. */
+  async function behind(changes: (a: Device) => Promise<unknown>): Promise<readonly [Device, Device, Device]> {
+    const [a, b] = (await library.servers(["a", "b"], SIZE)) as [Device, Device];
+    const old = await joiner("c", ["a", "b"]);
+    await library.settle(a, b, old);
+    for (const name of ["b", "c"]) library.network.cut("a", name);
+    await changes(a);
+    await old.dataSource.query("UPDATE tidemark_peer SET full_backfill = 1");
+    library.network.heal("a", "c");
+    const c = await library.restart("c", old, { dial: ["a", "b"], plugin: {} });
+    await library.until("the backfill", () => isDone(c), 1);
+    return [a, b, c];
+  }
+
+  it("serves what it has, and what it lacks is pulled", async () => {
+    const [a, b, c] = await behind(async ({ dataSource }) => {
+      await dataSource.query("UPDATE entry SET name = 'changed' WHERE id % 7 = 0");
+      await dataSource.query("DELETE FROM entry WHERE id % 11 = 0");
+      await dataSource.query(
+        "INSERT INTO entry (uuid, name, folderId) SELECT uuid || 'x', 'new', 1 FROM entry LIMIT 50",
+      );
+    });
+    expect(c.recordedOf("backfillStarted")).toMatchObject([{ peer: await originOf(a) }]);
+    expect(servers(c, "Entry").size).toBe(2);
+    // From here on only a can tell.
+    library.network.cut("b", "c");
+    await library.settle(a, c);
+    library.network.heal("a", "b");
+    library.network.heal("b", "c");
+    await library.settle(a, b, c);
+    expect(await c.dataSource.query("SELECT count(*) AS n FROM entry WHERE name = 'new'")).toEqual([{ n: 50 }]);
+  });
+
+  it("by more than ten minutes is left out", async () => {
+    const [a, b, c] = await behind(async ({ dataSource }) => {
+      library.clock.setWallClock(library.clock.now() + 660_000);
+      await dataSource.query("UPDATE entry SET name = 'changed' WHERE id % 7 = 0");
+    });
+    expect(servers(c, "Entry")).toEqual(new Set([await originOf(a)]));
+    expect(c.recordedOf("catchUpFailed")).toEqual([]);
+    library.network.heal("a", "b");
+    await library.settle(a, b, c);
+  });
+});
+
 describe("a restart in the middle", () => {
   it.each<readonly [string, ParallelBackfillSettings | null, readonly string[]]>([
     ["goes on with what is missing, from another peer", {}, ["b"]],
