@@ -8,8 +8,9 @@ import { InMemoryNetwork } from "../transport/in-memory.js";
 
 /**
  * Random work on real kernels, with cut links, lost connections and restarts, then calm: whatever has happened, all devices
- * must end with the same records, the same hidden records, and no reference that leads nowhere. A failing seed is kept in
- * the list below and run for ever.
+ * must end with the same records, the same hidden records, and no reference that leads nowhere. New seeds belong to the
+ * simulator (`core/src/testing/simulator`), which has taken its place; the seeds that have failed here mean something to
+ * this generator only, and run for ever.
  */
 @Entity()
 class Machine {
@@ -281,9 +282,5 @@ async function run(seed: number): Promise<void> {
 }
 
 describe("convergence", () => {
-  // TIDEMARK_SEED=100 TIDEMARK_SEEDS=500 looks further.
-  const from = Number(process.env.TIDEMARK_SEED ?? 1);
-  const count = Number(process.env.TIDEMARK_SEEDS ?? 10);
-  const seeds = Array.from({ length: count }, (_, index) => from + index);
-  it.each(process.env.TIDEMARK_SEED === undefined ? [...KEPT, ...seeds] : seeds)("seed %i", { timeout: 60_000 }, run);
+  it.each(KEPT)("seed %i", { timeout: 60_000 }, run);
 });

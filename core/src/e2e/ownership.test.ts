@@ -28,16 +28,25 @@ class Item {
   @ManyToOne(() => Item, { nullable: true, onDelete: "CASCADE" }) parent!: Item | null;
 }
 
+/** Anybody may remark upon anything. */
+@Entity()
+class Remark {
+  @PrimaryColumn({ type: "varchar" }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+  @ManyToOne(() => Item, { nullable: false, onDelete: "CASCADE" }) about!: Item;
+}
+
 let library: TestLibrary;
 afterEach(() => library.dispose());
 
 async function owners(): Promise<{ a: TestKernel; b: TestKernel }> {
   library = new TestLibrary({
-    entities: [Machine, Disk, Item],
+    entities: [Machine, Disk, Item, Remark],
     declarations: [
       { entity: Machine, isDevice: true, ownership: { kind: "device", owner: "" } },
       { entity: Disk, ownership: { kind: "device", owner: "machine" } },
       { entity: Item, ownership: { kind: "device", owner: "disk.machine" } },
+      { entity: Remark, ownership: { kind: "shared" } },
     ],
   });
   const { a, b } = await library.pair();
@@ -119,6 +128,21 @@ describe("a record that another device owns", () => {
     await library.settle(a, b);
     expect(await tables(b)).toEqual(before);
     expect(await tables(a)).toEqual(before);
+  });
+
+  it("does not come into being here, and what was said of it at once is kept for the day on which it does", async () => {
+    const { a, b } = await owners();
+    const disk = await b.dataSource.getRepository(Disk).findOneByOrFail({ uuid: "disk-a" });
+    await b.dataSource.transaction(async (manager) => {
+      const about = await manager.getRepository(Item).save({ uuid: "early", name: "x", disk, parent: null });
+      await manager.getRepository(Remark).save({ uuid: "remark", text: "too early", about });
+    });
+    await library.settle(a, b);
+    await expectTakenBack(b, "early");
+    for (const kernel of [a, b]) {
+      expect(await kernel.dataSource.getRepository(Remark).count()).toBe(0);
+      expect((await kernel.tidemark.status()).parked.hidden).toBe(1);
+    }
   });
 
   it("does not come into being here", async () => {

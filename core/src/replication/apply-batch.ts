@@ -11,12 +11,13 @@ import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
 import { defer } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Members } from "../storage/members.js";
 import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { applyForeign } from "./apply-foreign.js";
 import { replicationErrors } from "./errors.js";
-import { splitFuture } from "./future-page.js";
+import { isNews, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { NewcomersRefused } from "./newcomers.js";
@@ -96,7 +97,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
           backfill,
         });
       if (last) {
-        for (const { due, page } of future) defer(tx, due, JSON.stringify(page));
+        for (const { due, page } of future) if (backfill || isUnheard(tx, page, deps.members)) defer(tx, due, page);
         received.finish(tx);
       }
       deps.pacer.record({ records: slice.length, durationMs: deps.clock.monotonicMs() - sliceStart });
@@ -267,6 +268,12 @@ function countKnown(
 /** Everything that is here. Of itself a device has all up to its clock, of which the stored vector says nothing. */
 function ownEntries(tx: LogTransaction): Vector {
   return loadVector(tx.db, tx.self!).set(tx.self!, tx.highWater);
+}
+
+/** Whether a page holds anything that the own vector does not cover. */
+function isUnheard(tx: LogTransaction, page: WireRecords, members: Members): boolean {
+  const own = ownEntries(tx);
+  return isNews(page, (origin) => own.get(members.byOrigin(origin)?.num ?? 0) ?? 0);
 }
 
 /** Drops what the own vector covers: it has been merged before, and what superseded it may have been pruned since. */

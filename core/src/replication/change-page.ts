@@ -6,7 +6,7 @@ import { type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js
 import { prepared } from "../storage/statements.js";
 import { loadVector, REMOVAL_KNOWN, REMOVAL_SETTLED, removalOf, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
-import { appendPage } from "./future-page.js";
+import { appendPage, isNews } from "./future-page.js";
 import type { RecordState, Stamp } from "./record-state.js";
 import type { WireRecords } from "./wire-records.js";
 
@@ -77,8 +77,11 @@ export function readChangePage({
   }
   const more = rows.length === limit;
   let records = encodeRecords(db, outgoing, deps);
-  for (const { entry } of deferredBetween(db, after, position))
-    records = appendPage(records, JSON.parse(entry) as WireRecords);
+  const entryOf = (origin: string) => receiver.get(deps.members.byOrigin(origin)?.num ?? 0) ?? 0;
+  for (const { entry } of deferredBetween(db, after, position)) {
+    const kept = JSON.parse(entry) as WireRecords;
+    if (isNews(kept, entryOf)) records = appendPage(records, kept);
+  }
   return {
     records,
     position,

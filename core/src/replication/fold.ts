@@ -143,8 +143,10 @@ export class Fold {
         if (state !== folding.before) stamps += saveState({ tx, model: model.number, record, logged, state });
       }
     }
+    // First: what is taken back may put aside records that were made with it.
+    const mended = this.#replaceParked(tx.db, records.all);
     const refused = this.#takeBack(tx, records.all);
-    this.#consequences(tx, records);
+    this.#consequences(tx, records, mended);
     this.#consume(tx.db, entries, emptied);
     if (alone) forgetStamps(tx);
     return {
@@ -470,28 +472,33 @@ export class Fold {
     return reports;
   }
 
-  /** What local changes mean for records that were parked, or that refer to what went. */
-  #consequences(tx: LogTransaction, { all, others }: Collected): void {
-    const { db } = tx;
-    const again = others.slice();
-    const waits = anyWaiting(db);
+  /** Local changes stand in the place of what was kept aside of the same records; returns those to be looked at again. */
+  #replaceParked(db: Sqlite, all: readonly Folding[]): readonly Reconsidered[] {
     const parks = anyParked(db);
-    const accepted = all.filter(({ refused }) => refused === null);
-    if (waits || parks) {
-      for (const folding of accepted) {
-        const { model, record, edited } = folding;
-        if (folding.born || folding.died) {
-          unpark(db, model.number, record);
-          removeWaiting(db, model.number, record);
-        } else {
-          // The stamp of a device-owned row says of every column what it reads now, also where a reference reads NULL.
-          if (model.ownership.kind === "device" && edited.size > 0) removeWaiting(db, model.number, record);
-          for (const column of edited) removeWaiting(db, model.number, record, column);
-          if (parks && this.#mendParked(db, folding)) again.push({ model, record });
-        }
+    if (!parks && !anyWaiting(db)) return [];
+    const mended: Reconsidered[] = [];
+    for (const folding of all) {
+      const { model, record, edited, refused } = folding;
+      if (refused !== null) continue;
+      if (folding.born || folding.died) {
+        unpark(db, model.number, record);
+        removeWaiting(db, model.number, record);
+      } else {
+        // The stamp of a device-owned row says of every column what it reads now, also where a reference reads NULL.
+        if (model.ownership.kind === "device" && edited.size > 0) removeWaiting(db, model.number, record);
+        for (const column of edited) removeWaiting(db, model.number, record, column);
+        if (parks && this.#mendParked(db, folding)) mended.push({ model, record });
       }
     }
-    if (waits) {
+    return mended;
+  }
+
+  /** What local changes mean for records that were parked, or that refer to what went. */
+  #consequences(tx: LogTransaction, { all, others }: Collected, mended: readonly Reconsidered[]): void {
+    const { db } = tx;
+    const again = [...others, ...mended];
+    const accepted = all.filter(({ refused }) => refused === null);
+    if (anyWaiting(db)) {
       for (const { model, record, born } of accepted) {
         if (!born) continue;
         for (const reference of waitingFor(db, model.number, [record])) {

@@ -1,6 +1,7 @@
 import {
   WIRE_ANY_ORIGIN,
   type WireGroup,
+  type WireOrigin,
   type WireRecord,
   type WireRecords,
   type WireStampedRecord,
@@ -28,39 +29,69 @@ export function splitFuture(page: WireRecords, limit: number): Split {
     }
     groups.push({ ...group, r: group.r.filter((record) => !late.includes(record)) });
     for (const record of late) {
-      future.push({ due: newestIn(record), page: { origins: page.origins, groups: [{ ...group, r: [record] }] } });
+      future.push({ due: newestIn(record), page: pageOf(page.origins, group, record) });
     }
   }
   return future.length === 0 ? { present: page, future } : { present: { origins: page.origins, groups }, future };
 }
 
+/** Whether anything in a page is news to somebody who has everything of an origin up to `entryOf` it. */
+export function isNews(page: WireRecords, entryOf: (origin: string) => number): boolean {
+  return page.groups.some(({ r }) =>
+    r.some((record) =>
+      stampsIn(record).some(({ hlc, at }) => at !== WIRE_ANY_ORIGIN && hlc > entryOf(page.origins[at]![0])),
+    ),
+  );
+}
+
+/** A page of one record, with the origins that it names and no others: it is kept, and sent on as it is. */
+function pageOf(origins: readonly WireOrigin[], group: WireGroup, record: WireRecord): WireRecords {
+  const used = [...new Set(stampsIn(record).map(({ at }) => at))].filter((at) => at !== WIRE_ANY_ORIGIN);
+  return {
+    origins: used.map((at) => origins[at]!),
+    groups: [{ ...group, r: [withOrigins(record, (at) => used.indexOf(at))] }],
+  };
+}
+
 function newestIn(record: WireRecord): number {
-  if (record.length === 2) return 0;
+  return Math.max(0, ...stampsIn(record).map(({ hlc }) => hlc));
+}
+
+/** The stamps of a record; `at` is the place of the origin in the page's list. */
+function stampsIn(record: WireRecord): { readonly hlc: number; readonly at: number }[] {
+  if (record.length === 2) return [];
   const [, births, death, stamps] = record;
-  let newest = 0;
-  for (let index = 0; index < births.length; index += 2) newest = Math.max(newest, births[index]!);
-  for (let index = 0; index < death.length; index += 2) newest = Math.max(newest, death[index]!);
-  for (let index = 1; index < stamps.length; index += 3) newest = Math.max(newest, stamps[index]!);
-  return newest;
+  const found: { hlc: number; at: number }[] = [];
+  for (let index = 0; index < births.length; index += 2) {
+    if (births[index] !== 0) found.push({ hlc: births[index]!, at: births[index + 1]! });
+  }
+  for (let index = 0; index < death.length; index += 2) found.push({ hlc: death[index]!, at: death[index + 1]! });
+  for (let index = 1; index < stamps.length; index += 3) found.push({ hlc: stamps[index]!, at: stamps[index + 1]! });
+  return found;
+}
+
+/** The record with other places of origins; an unstamped birth and a floor name none. */
+function withOrigins(record: WireRecord, placeOf: (at: number) => number): WireRecord {
+  if (record.length === 2) return record;
+  const [identity, births, death, stamps, ...rest] = record;
+  const place = (at: number) => (at === WIRE_ANY_ORIGIN ? at : placeOf(at));
+  return [
+    identity,
+    births.map((value, index) => (index % 2 === 1 && births[index - 1] !== 0 ? place(value) : value)),
+    death.map((value, index) => (index % 2 === 1 ? place(value) : value)),
+    stamps.map((value, index) => (index % 3 === 2 ? place(value) : value)),
+    ...rest,
+  ] satisfies WireStampedRecord;
 }
 
 /** Appends a page to another one; its origins take new places. */
 export function appendPage(page: WireRecords, addition: WireRecords): WireRecords {
   const shift = page.origins.length;
-  const origin = (at: number) => (at === WIRE_ANY_ORIGIN ? at : at + shift);
-  const shifted = (record: WireRecord): WireRecord => {
-    if (record.length === 2) return record;
-    const [identity, births, death, stamps, ...rest] = record;
-    return [
-      identity,
-      births.map((value, index) => (index % 2 === 1 && births[index - 1] !== 0 ? origin(value) : value)),
-      death.map((value, index) => (index % 2 === 1 ? origin(value) : value)),
-      stamps.map((value, index) => (index % 3 === 2 ? origin(value) : value)),
-      ...rest,
-    ] satisfies WireStampedRecord;
-  };
   return {
     origins: [...page.origins, ...addition.origins],
-    groups: [...page.groups, ...addition.groups.map((group) => ({ ...group, r: group.r.map(shifted) }))],
+    groups: [
+      ...page.groups,
+      ...addition.groups.map((group) => ({ ...group, r: group.r.map((it) => withOrigins(it, (at) => at + shift)) })),
+    ],
   };
 }

@@ -14,7 +14,11 @@ export interface DeferredEntry {
   readonly entry: string;
 }
 
-export function defer(tx: LogTransaction, due: number, entry: string): void {
+/** Keeps a page of one record. A round that was begun again brings the same once more; one copy is enough. */
+export function defer(tx: LogTransaction, due: number, page: unknown): void {
+  const entry = JSON.stringify(page);
+  const known = prepared(tx.db, "SELECT 1 FROM tidemark_deferred WHERE due = ? AND entry = ?").get(due, entry);
+  if (known !== undefined) return;
   prepared(tx.db, "INSERT INTO tidemark_deferred (seq, due, entry) VALUES (?, ?, ?)").run(
     tx.nextSequence(),
     due,

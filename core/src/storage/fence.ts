@@ -1,3 +1,4 @@
+import { prepared } from "./statements.js";
 import type { Writer } from "./writer.js";
 
 /**
@@ -27,7 +28,7 @@ export class Fence {
       body: (db) => {
         this.#pending = undefined;
         // A commit that changes no byte writes no frame, and syncs nothing.
-        db.prepare("UPDATE tidemark_state SET fence = fence + 1").run();
+        prepared(db, "UPDATE tidemark_state SET fence = fence + 1").run();
       },
     });
     this.#pending = fence;

@@ -1,6 +1,7 @@
 import { HybridLogicalClock } from "../clock/hybrid-logical-clock.js";
 import type { Stamp } from "../replication/record-state.js";
 import type { Sqlite } from "./database.js";
+import { prepared } from "./statements.js";
 
 interface StateRow {
   library: string | null;
@@ -84,16 +85,17 @@ export class LogTransaction {
   save(): void {
     if (this.highWater === this.#row.hlc && this.#sequence === this.#row.sequence && this.#floor === this.#row.floor)
       return;
-    this.db
-      .prepare("UPDATE tidemark_state SET hlc = ?, sequence = ?, floor = ?")
-      .run(this.highWater, this.#sequence, this.#floor);
+    prepared(this.db, "UPDATE tidemark_state SET hlc = ?, sequence = ?, floor = ?").run(
+      this.highWater,
+      this.#sequence,
+      this.#floor,
+    );
   }
 }
 
 export function readState(db: Sqlite): StateRow {
-  return db
-    .prepare<[], StateRow>(
-      "SELECT library, device, self, hlc, floor, sequence, log_id, token, ready FROM tidemark_state",
-    )
-    .get()!;
+  return prepared(
+    db,
+    "SELECT library, device, self, hlc, floor, sequence, log_id, token, ready FROM tidemark_state",
+  ).get() as StateRow;
 }

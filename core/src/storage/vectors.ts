@@ -1,4 +1,5 @@
 import type { Sqlite } from "./database.js";
+import { prepared } from "./statements.js";
 
 /**
  * Version vectors by local member numbers: for each origin, the time up to which everything of it is here (applied,
@@ -20,15 +21,17 @@ export function removalOf(member: number): number {
 }
 
 export function loadVector(db: Sqlite, member: number): Map<number, number> {
-  const rows = db
-    .prepare<[number], { origin: number; hlc: number }>("SELECT origin, hlc FROM tidemark_vector WHERE member = ?")
-    .all(member);
+  const rows = prepared(db, "SELECT origin, hlc FROM tidemark_vector WHERE member = ?").all(member) as {
+    origin: number;
+    hlc: number;
+  }[];
   return new Map(rows.map((row) => [row.origin, row.hlc]));
 }
 
 /** Raises entries; an entry never goes back. */
 export function raiseVector(db: Sqlite, member: number, entries: Vector): void {
-  const statement = db.prepare(
+  const statement = prepared(
+    db,
     `INSERT INTO tidemark_vector (member, origin, hlc) VALUES (?, ?, ?)
      ON CONFLICT (member, origin) DO UPDATE SET hlc = max(hlc, excluded.hlc)`,
   );

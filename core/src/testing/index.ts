@@ -5,6 +5,8 @@ export * from "./manual-clock.js";
 export * from "./plugin-contract.js";
 export * from "./recording-logger.js";
 export * from "./seeded-random.js";
+export * from "./simulator/profiles.js";
+export * from "./simulator/simulate.js";
 export * from "./test-kernel.js";
 export * from "./transport-contract.js";
 export * from "./transport-probe.js";

@@ -22,6 +22,8 @@ interface EndDeps {
   readonly windowBytes: number;
   readonly maxFrameBytes: number;
   readonly other: () => InMemoryConnection;
+  /** A frame is about to be handed to this end. */
+  readonly onDelivery: (frame: Uint8Array) => void;
   /** Called once, after `onClose`. `redial` is absent when neither kernel has said anything: the connection was lost. */
   readonly onEnd: (redial: CloseOutcome["redial"] | undefined) => void;
 }
@@ -86,6 +88,23 @@ export class InMemoryConnection implements TransportConnection {
     }
   }
 
+  /** Ends this side; the other believes in the connection for `noticeMs` more, and what it sends is lost. */
+  loseHere(reason: string, noticeMs: number): void {
+    if (this.#end !== undefined) return;
+    this.#finish({ code: "lost", reason }, undefined);
+    this.#deps.clock.setTimeout(() => {
+      const other = this.#deps.other();
+      other.#outward.discard();
+      other.#finish({ code: "lost", reason }, undefined);
+    }, noticeMs);
+  }
+
+  /** The process behind this end is gone, and hears of nothing any more. */
+  vanish(noticeMs: number): void {
+    this.#receiver = undefined;
+    this.loseHere("the peer's process has ended", noticeMs);
+  }
+
   /** Hands this end to its host. One that is neither opened nor closed in this turn has nobody behind it. */
   offerTo(host: TransportHost): void {
     host.accept(this);
@@ -114,7 +133,10 @@ export class InMemoryConnection implements TransportConnection {
     }
     const frame = link.carry(parcel.frame);
     if (frame === undefined) this.lose("the network dropped the connection");
-    else this.#receiver?.onFrame(frame);
+    else {
+      this.#deps.onDelivery(frame);
+      this.#receiver?.onFrame(frame);
+    }
   }
 
   #finish(reason: CloseReason, redial: CloseOutcome["redial"] | undefined): void {

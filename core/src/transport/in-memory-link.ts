@@ -16,6 +16,8 @@ export type LinkState = "open" | "held" | "cut";
 export class Link {
   state: LinkState = "open";
   latency: Latency = 0;
+  /** How much of it passes in a second; a slow peer or a thin line. */
+  bytesPerSecond = Number.POSITIVE_INFINITY;
   readonly #random: Random;
   /** Frames that still pass before the connection is lost. */
   #framesUntilLoss: number | undefined;
@@ -33,12 +35,23 @@ export class Link {
     return minMs + this.#random.next() * (maxMs - minMs);
   }
 
+  /** The time for which a frame of this size occupies the line, in milliseconds. */
+  transmissionMs(sizeBytes: number): number {
+    return (sizeBytes * 1_000) / this.bytesPerSecond;
+  }
+
   loseAfter(frames: number): void {
     this.#framesUntilLoss = frames;
   }
 
   truncateNext(keepBytes: number): void {
     this.#truncations.push(keepBytes);
+  }
+
+  /** Takes back every fault that has not been met yet. */
+  forgetFaults(): void {
+    this.#framesUntilLoss = undefined;
+    this.#truncations.length = 0;
   }
 
   /** What arrives of a frame; `undefined` when the connection is lost with it. */

@@ -76,6 +76,7 @@ export class Pipe {
       this.#inFlightBytes += sizeBytes;
       // Never before the one ahead of it: a connection is ordered, whatever latency was drawn.
       this.#lastDueMs = Math.max(this.#lastDueMs, this.#clock.monotonicMs() + this.#link.drawLatencyMs());
+      this.#lastDueMs += this.#link.transmissionMs(sizeBytes);
       this.#inFlight.push({ parcel: next, dueMs: this.#lastDueMs });
     }
   }

@@ -127,6 +127,86 @@ describe("the in-memory network", () => {
     expect(hosts.b.connections[1]?.frames).toEqual([bytes(5)]);
   });
 
+  it("takes back faults that were not met when the link is healed", async () => {
+    const { clock, network, a, b } = await connectedPair();
+    network.loseAfter(aToB, { frames: 0 });
+    network.truncateNext(aToB, { keepBytes: 0 });
+    network.heal("a", "b");
+    a.connection.send(bytes(1, 2));
+    await clock.settle();
+    expect(b.frames).toEqual([bytes(1, 2)]);
+  });
+
+  it("passes as many bytes in a second as it is told", async () => {
+    const { clock, network, a, b } = await connectedPair();
+    network.setBandwidth(aToB, { bytesPerSecond: 100 });
+    a.connection.send(new Uint8Array(10));
+    a.connection.send(new Uint8Array(20));
+    await clock.advance(99);
+    expect(b.frames).toHaveLength(0);
+    await clock.advance(1);
+    expect(b.frames).toHaveLength(1);
+    await clock.advance(199);
+    expect(b.frames).toHaveLength(1);
+    await clock.advance(1);
+    expect(b.frames).toHaveLength(2);
+  });
+
+  it("loses a connection at one end, while the other believes in it and still gets what was on its way", async () => {
+    const { clock, network, hosts, a, b } = await connectedPair({ redialMs: 500 });
+    network.setLatency(aToB, 10);
+    a.connection.send(bytes(1));
+    network.loseEnd({ at: "a", other: "b" }, { noticeMs: 5_000 });
+    b.connection.send(bytes(2));
+    await clock.advance(4_999);
+    expect(a.ends.map(({ code }) => code)).toEqual(["lost"]);
+    expect(a.frames).toEqual([]);
+    expect(b.frames).toEqual([bytes(1)]);
+    expect(b.ends).toEqual([]);
+    // Meanwhile a has dialled again.
+    expect(hosts.b.connections).toHaveLength(2);
+    await clock.advance(1);
+    expect(b.ends.map(({ code }) => code)).toEqual(["lost"]);
+    expect(hosts.b.connections).toHaveLength(2);
+  });
+
+  it("ends a process without a word, frees its address, and lets its peers notice later", async () => {
+    const { clock, network, hosts, a, b } = await connectedPair({ redialMs: 500 });
+    network.crash("a", { noticeMs: 3_000 });
+    b.connection.send(bytes(1));
+    await clock.advance(2_999);
+    expect([...a.ends, ...a.frames, ...b.ends]).toEqual([]);
+    const next = new TransportProbe({ maxFrameBytes: 1_000 });
+    await network.transport("a").start(next);
+    await clock.advance(1);
+    expect(a.ends).toEqual([]);
+    expect(b.ends.map(({ code }) => code)).toEqual(["lost"]);
+    await clock.advance(60_000);
+    expect(hosts.a.connections).toHaveLength(1);
+  });
+
+  it("tells of every frame that arrives, before its receiver has it", async () => {
+    const clock = new ManualClock();
+    const told: string[] = [];
+    const network = new InMemoryNetwork({
+      clock,
+      random: new SeededRandom(1),
+      onDelivery: ({ from, to, frame }) => told.push(`${from} to ${to}: ${frame.byteLength}`),
+    });
+    const [near, far] = [0, 1].map(() => new TransportProbe({ maxFrameBytes: 1_000 })) as [
+      TransportProbe,
+      TransportProbe,
+    ];
+    await network.transport("b").start(far);
+    await network.transport("a", { dial: ["b"] }).start(near);
+    await clock.advance(0);
+    far.connections[0]?.respond(() => told.push("received"));
+    near.connections[0]?.connection.send(bytes(1, 2, 3));
+    far.connections[0]?.connection.send(bytes(1));
+    await clock.settle();
+    expect(told).toEqual(["a to b: 3", "received", "b to a: 1"]);
+  });
+
   it("truncates the next frame and no other", async () => {
     const { clock, network, a, b } = await connectedPair();
     network.truncateNext(aToB, { keepBytes: 2 });

@@ -17,6 +17,8 @@ export interface InMemoryNetworkOptions {
   readonly windowBytes?: number;
   /** When a dialler tries again after a failed attempt or a lost connection, in milliseconds. Default 1,000. */
   readonly redialMs?: number;
+  /** Called with every frame that arrives, before the receiving end has it; for traces. */
+  readonly onDelivery?: (delivery: Direction & { readonly frame: Uint8Array }) => void;
 }
 
 /** One direction between two addresses. */
@@ -41,16 +43,24 @@ export class InMemoryNetwork {
   readonly #random: Random;
   readonly #windowBytes: number;
   readonly #redialMs: number;
+  readonly #onDelivery: NonNullable<InMemoryNetworkOptions["onDelivery"]>;
   /** The started transports, by address. */
   readonly #started = new Map<string, InMemoryTransport>();
   readonly #links = new Map<string, Link>();
   readonly #wires = new Set<Wire>();
 
-  constructor({ clock, random, windowBytes = 65_536, redialMs = 1_000 }: InMemoryNetworkOptions) {
+  constructor({
+    clock,
+    random,
+    windowBytes = 65_536,
+    redialMs = 1_000,
+    onDelivery = () => {},
+  }: InMemoryNetworkOptions) {
     this.#clock = clock;
     this.#random = random;
     this.#windowBytes = windowBytes;
     this.#redialMs = redialMs;
+    this.#onDelivery = onDelivery;
   }
 
   /**
@@ -86,9 +96,15 @@ export class InMemoryNetwork {
     this.#setState(direction, "held");
   }
 
-  /** Undoes `cut` and `cutOneWay` in both directions. Diallers notice at their next attempt. */
+  /**
+   * Undoes `cut` and `cutOneWay` in both directions, and takes back what `loseAfter` and `truncateNext` still hold in
+   * store. Diallers notice at their next attempt.
+   */
   heal(a: string, b: string): void {
-    for (const direction of bothWays(a, b)) this.#setState(direction, "open");
+    for (const direction of bothWays(a, b)) {
+      this.#setState(direction, "open");
+      this.#link(direction).forgetFaults();
+    }
     for (const wire of this.#wires) {
       if (!isBetween(wire, a, b)) continue;
       wire.dialler.wake();
@@ -99,6 +115,30 @@ export class InMemoryNetwork {
   /** How long frames sent from now on take in one direction. Default 0: the next turn. Order is kept in any case. */
   setLatency(direction: Direction, latency: Latency): void {
     this.#link(direction).latency = latency;
+  }
+
+  /** How many bytes pass in one direction in a second, from now on. Default: any number. */
+  setBandwidth(direction: Direction, { bytesPerSecond }: { readonly bytesPerSecond: number }): void {
+    this.#link(direction).bytesPerSecond = bytesPerSecond;
+  }
+
+  /**
+   * Connections between the two are lost at `at` alone; `other` believes in them for `noticeMs` more, as behind a router
+   * that has forgotten them. What it sends meanwhile is lost, and what was on its way to it still arrives.
+   */
+  loseEnd({ at, other }: { readonly at: string; readonly other: string }, { noticeMs }: { readonly noticeMs: number }) {
+    for (const wire of [...this.#wires]) {
+      if (!isBetween(wire, at, other)) continue;
+      (wire.from === at ? wire.dialler : wire.listener).loseHere("the connection was forgotten on the way", noticeMs);
+    }
+  }
+
+  /**
+   * The process at `address` ends without a word: its transport does nothing more and tells nobody, and the address is
+   * free. Peers lose their connections to it `noticeMs` later.
+   */
+  crash(address: string, { noticeMs }: { readonly noticeMs: number }): void {
+    this.#started.get(address)?.vanish(noticeMs);
   }
 
   /** Lets `frames` more frames pass in one direction; the next one is lost together with its connection. Once. */
@@ -127,6 +167,7 @@ export class InMemoryNetwork {
         windowBytes: this.#windowBytes,
         maxFrameBytes: self.maxFrameBytes,
         other,
+        onDelivery: (frame) => this.#onDelivery({ from: peer.address, to: self.address, frame }),
         onEnd: (redial) => {
           if (wire.dialler.ended && wire.listener.ended) this.#wires.delete(wire);
           self.connectionEnded(connection, peer.address, redial);
@@ -223,6 +264,15 @@ class InMemoryTransport implements Transport {
     }
     // Behind the turns in which the ends are reported: after `stop` nobody hears of this transport any more.
     await new Promise<void>((resolve) => this.#deps.clock.setImmediate(resolve));
+  }
+
+  /** As `stop`, but nobody is told: neither the host nor, before `noticeMs` have passed, the peers. */
+  vanish(noticeMs: number): void {
+    this.#host = undefined;
+    this.#deps.detach();
+    for (const dial of this.#dials) dial.dispose();
+    this.#dials.clear();
+    for (const connection of this.#open) connection.vanish(noticeMs);
   }
 
   connectionMade(connection: InMemoryConnection): void {

@@ -1,0 +1,317 @@
+// Looks at a device's database after every commit of its kernel: enters what was stamped in the ledger, and checks the
+// invariants that can be checked there and then. It reads with plain SQL, on the committing connection and unseen by it.
+
+import type { Sqlite } from "../../storage/database.js";
+import type { Ledger, Value, WriteStamp } from "./ledger.js";
+import type { LibraryModel } from "./library-model.js";
+import type { SimulatedDisk } from "./simulated-disk.js";
+import { Violation } from "./trace.js";
+
+/** What a device knows and has promised, as its database says. */
+export interface Knowledge {
+  readonly origin: string;
+  readonly ready: boolean;
+  /** The clock's high-water mark: the own entry of the vector. */
+  readonly hlc: number;
+  readonly floor: number;
+  /** Other origins, by id. */
+  readonly vector: ReadonlyMap<string, number>;
+  /** When each member joined, by origin id; those only whose join counts here. */
+  readonly joins: ReadonlyMap<string, number>;
+}
+
+/** The entry that counts for an origin: what was said, or that it has joined. */
+export function entryOf(knowledge: Knowledge, origin: string): number {
+  if (origin === knowledge.origin) return knowledge.hlc;
+  return knowledge.vector.get(origin) ?? knowledge.joins.get(origin) ?? 0;
+}
+
+interface StateRow {
+  readonly self: number | null;
+  readonly hlc: number;
+  readonly floor: number;
+  readonly sequence: number;
+  readonly ready: number;
+  readonly log_id: string;
+}
+
+interface StampRow {
+  readonly model: number;
+  readonly record: string;
+  readonly col: number;
+  readonly hlc: number;
+  readonly origin: number;
+  readonly prior_hlc: number;
+  readonly prior_origin: number;
+}
+
+const BIRTH = -1;
+const DEATH = -2;
+
+export class CommitWatch {
+  readonly #models: () => readonly LibraryModel[];
+  readonly #ledger: Ledger;
+  readonly #others: () => readonly CommitWatch[];
+  #sequence = 0;
+  #logId = "";
+  #knowledge: Knowledge | null = null;
+  /** The last that a loss of power can't take back. */
+  #durable: Knowledge | null = null;
+  #changes = -1;
+
+  constructor({
+    models,
+    ledger,
+    others,
+  }: {
+    /** Of the version that the device runs. */
+    readonly models: () => readonly LibraryModel[];
+    readonly ledger: Ledger;
+    /** Of all other devices. */
+    readonly others: () => readonly CommitWatch[];
+  }) {
+    this.#models = models;
+    this.#ledger = ledger;
+    this.#others = others;
+  }
+
+  /** As of the last commit; null while the device is no member. */
+  get knowledge(): Knowledge | null {
+    return this.#knowledge;
+  }
+
+  /** As of the last commit that nothing can take back. */
+  get durable(): Knowledge | null {
+    return this.#durable;
+  }
+
+  /**
+   * Call before the kernel starts: what the database says now counts. Throws if it has less than what was durable, or less than was
+   * committed although nothing could be lost.
+   */
+  recovered(disk: SimulatedDisk, { powerLoss }: { readonly powerLoss: boolean }): void {
+    const db = disk.application!;
+    const before = powerLoss ? this.#durable : this.#knowledge;
+    const state = readState(disk, db);
+    const now = state === undefined ? null : knowledgeOf(disk, db, state);
+    if (before !== null && now === null) throw new Violation("nothing committed is lost", "the membership is gone");
+    if (before !== null && now !== null) checkForward(before, now);
+    if (now !== null) {
+      const lost = this.#ledger.lose(now.origin, now.hlc);
+      if (now.joins.size <= 1) this.#ledger.clear();
+      for (const other of this.#others()) {
+        const known = other.#knowledge?.vector.get(now.origin) ?? 0;
+        if (known > now.hlc) {
+          throw new Violation(
+            "durable before sent",
+            `${now.origin} has gone back to ${now.hlc}, and another device has ${known} of it (${lost} writes lost)`,
+          );
+        }
+      }
+    }
+    this.#sequence = state?.sequence ?? 0;
+    this.#logId = state?.log_id ?? "";
+    this.#knowledge = now;
+    this.#durable = now;
+    this.#changes = -1;
+  }
+
+  /** Call after each commit of the kernel. Throws a {@link Violation}. */
+  committed(disk: SimulatedDisk, { durable }: { readonly durable: boolean }): void {
+    const db = disk.writer!;
+    const changes = disk.prepareUnseen(db, "SELECT total_changes()").pluck().get() as number;
+    if (changes === this.#changes) return;
+    this.#changes = changes;
+    const state = readState(disk, db);
+    if (state === undefined) return;
+    if (state.log_id !== this.#logId) {
+      this.#logId = state.log_id;
+      this.#sequence = 0;
+    }
+    const before = this.#knowledge;
+    const now = knowledgeOf(disk, db, state);
+    if (now !== null) {
+      if (before !== null && before.joins.size <= 1 && now.joins.size > 1) this.#noteUnstamped(disk, db);
+      this.#noteWrites(disk, db, now, before);
+      if (before !== null && before.origin === now.origin) checkForward(before, now);
+    }
+    this.#sequence = state.sequence;
+    this.#knowledge = now;
+    if (durable) this.#durable = now;
+    if (now !== null && (now.floor !== before?.floor || now.ready !== before.ready)) this.#checkFloors();
+    const dangling = disk.prepareUnseen(db, "PRAGMA foreign_key_check").all();
+    if (dangling.length > 0) throw new Violation("references lead somewhere", JSON.stringify(dangling));
+    const applying = disk.prepareUnseen(db, "SELECT count(*) FROM tidemark_applying").pluck().get();
+    if (applying !== 0) throw new Violation("capture is never left silent", "tidemark_applying holds a row");
+  }
+
+  /** Nobody may have forgotten what somebody lacks: no floor lies above any entry of a member's durable vector. */
+  #checkFloors(): void {
+    const all = [this, ...this.#others()];
+    for (const forgetful of all) {
+      const { floor = 0, joins } = forgetful.#knowledge ?? {};
+      if (joins === undefined) continue;
+      for (const member of all) {
+        const known = member === forgetful ? member.#knowledge : member.#durable;
+        if (known === null || !known.ready || !joins.has(known.origin)) continue;
+        for (const origin of joins.keys()) {
+          const entry = entryOf(known, origin) || joins.get(origin)!;
+          if (entry >= floor) continue;
+          throw new Violation(
+            "the stable point overtakes nobody",
+            `${forgetful.#knowledge!.origin} has forgotten up to ${floor}, and ${known.origin} has ${origin} up to ${entry}`,
+          );
+        }
+      }
+    }
+  }
+
+  #noteUnstamped(disk: SimulatedDisk, db: Sqlite): void {
+    for (const model of this.#models()) {
+      for (const [record, values] of readTable(disk, db, model)) this.#ledger.addUnstamped(model.name, record, values);
+    }
+  }
+
+  #noteWrites(disk: SimulatedDisk, db: Sqlite, now: Knowledge, before: Knowledge | null): void {
+    const rows = disk
+      .prepareUnseen(
+        db,
+        `SELECT model, record, col, hlc, origin, prior_hlc, prior_origin FROM tidemark_stamp
+         WHERE seq > ? AND (origin = (SELECT self FROM tidemark_state) OR prior_hlc > 0)`,
+      )
+      .all(this.#sequence) as StampRow[];
+    if (rows.length === 0) return;
+    const origins = namesByNumber(disk, db, "SELECT num, origin AS name FROM tidemark_member");
+    const modelNames = namesByNumber(disk, db, "SELECT num, name FROM tidemark_model");
+    for (const row of rows) {
+      const model = this.#models().find(({ name }) => name === modelNames.get(row.model));
+      if (model === undefined) continue;
+      const named = { model: model.name, record: row.record };
+      if (row.prior_hlc > 0) {
+        const origin = row.prior_origin === 0 ? "" : origins.get(row.prior_origin)!;
+        this.#ledger.add({ kind: "death", ...named, stamp: { hlc: row.prior_hlc, origin } });
+      }
+      if (origins.get(row.origin) !== now.origin) continue;
+      const stamp: WriteStamp = { hlc: row.hlc, origin: now.origin };
+      const kind = row.col === DEATH ? "death" : row.col >= 0 ? "edit" : "birth";
+      const column = row.col > 0 ? this.#columnName(disk, db, row) : null;
+      if (this.#ledger.has({ kind, ...named, stamp, column })) continue;
+      // What is issued at a join is born at the time that the join has kept for it.
+      const atJoin = row.col === BIRTH && row.hlc === (now.joins.get(now.origin) ?? 0) + 1;
+      if (before !== null && before.origin === now.origin && row.hlc <= before.hlc && !atJoin) {
+        throw new Violation(
+          "own stamps strictly increase",
+          `${model.name} ${row.record} got ${row.hlc}, and the clock stood at ${before.hlc}`,
+        );
+      }
+      if (kind === "death") this.#ledger.add({ kind, ...named, stamp });
+      else {
+        const values = this.#valuesOf(disk, db, model, row);
+        this.#ledger.add(
+          kind === "birth" ? { kind, ...named, stamp, values } : { kind, ...named, stamp, column, values },
+        );
+      }
+    }
+  }
+
+  #columnName(disk: SimulatedDisk, db: Sqlite, { model, col }: StampRow): string {
+    const name = disk.prepareUnseen(db, "SELECT name FROM tidemark_column WHERE model = ? AND num = ?");
+    return name.pluck().get(model, col) as string;
+  }
+
+  /** From the row, or from where it is kept if it is not in its table. */
+  #valuesOf(disk: SimulatedDisk, db: Sqlite, model: LibraryModel, { model: number, record }: StampRow) {
+    const row = readRow(disk, db, model, record);
+    if (row !== undefined) return row;
+    const values = new Map<string, Value>();
+    const parked = disk.prepareUnseen(db, "SELECT vals FROM tidemark_parked WHERE model = ? AND record = ?");
+    const kept = parked.pluck().get(number, record) as string | undefined;
+    if (kept === undefined) return values;
+    const names = disk.prepareUnseen(db, "SELECT num, name FROM tidemark_column WHERE model = ?").raw();
+    const columns = new Map(names.all(number) as [number, string][]);
+    for (const [num, value] of Object.entries(JSON.parse(kept) as Record<string, Value>)) {
+      values.set(columns.get(Number(num))!, value);
+    }
+    return values;
+  }
+}
+
+/** The visible records of a model, by identity. */
+export function readTable(
+  disk: SimulatedDisk,
+  db: Sqlite,
+  model: LibraryModel,
+): ReadonlyMap<string, Map<string, Value>> {
+  const rows = disk
+    .prepareUnseen(db, `${selectOf(model)} ORDER BY 1`)
+    .raw()
+    .all() as Value[][];
+  return new Map(rows.map((row) => [String(row[0]), valuesOf(model, row)]));
+}
+
+function readRow(disk: SimulatedDisk, db: Sqlite, model: LibraryModel, record: string) {
+  const row = disk
+    .prepareUnseen(db, `${selectOf(model)} WHERE ${model.identity} = ?`)
+    .raw()
+    .get(record);
+  return row === undefined ? undefined : valuesOf(model, row as Value[]);
+}
+
+function selectOf({ identity, columns, table }: LibraryModel): string {
+  return `SELECT ${[identity, ...columns.map(({ sql }) => sql)].join(", ")} FROM "${table}" t`;
+}
+
+function valuesOf({ columns }: LibraryModel, row: readonly Value[]): Map<string, Value> {
+  return new Map(columns.map(({ name }, index) => [name, row[index + 1] ?? null]));
+}
+
+function namesByNumber(disk: SimulatedDisk, db: Sqlite, sql: string): ReadonlyMap<number, string> {
+  const rows = disk.prepareUnseen(db, sql).all() as { num: number; name: string }[];
+  return new Map(rows.map(({ num, name }) => [num, name]));
+}
+
+function readState(disk: SimulatedDisk, db: Sqlite): StateRow | undefined {
+  const exists = disk.prepareUnseen(db, "SELECT 1 FROM sqlite_master WHERE name = 'tidemark_state'").get();
+  if (exists === undefined) return undefined;
+  const state = disk.prepareUnseen(db, "SELECT self, hlc, floor, sequence, ready, log_id FROM tidemark_state");
+  return state.get() as StateRow;
+}
+
+function knowledgeOf(disk: SimulatedDisk, db: Sqlite, state: StateRow): Knowledge | null {
+  if (state.self === null) return null;
+  const members = disk.prepareUnseen(db, "SELECT num, origin, join_hlc FROM tidemark_member").all() as {
+    num: number;
+    origin: string;
+    join_hlc: number | null;
+  }[];
+  const names = new Map(members.map(({ num, origin }) => [num, origin]));
+  const entries = disk
+    .prepareUnseen(db, "SELECT origin, hlc FROM tidemark_vector WHERE member = ?")
+    .all(state.self) as {
+    origin: number;
+    hlc: number;
+  }[];
+  return {
+    origin: names.get(state.self)!,
+    ready: state.ready === 1,
+    hlc: state.hlc,
+    floor: state.floor,
+    vector: new Map(entries.map(({ origin, hlc }) => [names.get(origin)!, hlc])),
+    joins: new Map(members.flatMap(({ origin, join_hlc }) => (join_hlc === null ? [] : [[origin, join_hlc] as const]))),
+  };
+}
+
+function checkForward(before: Knowledge, now: Knowledge): void {
+  if (before.origin !== now.origin) return;
+  if (now.hlc < before.hlc) {
+    throw new Violation("the clock never goes back", `${before.origin} was at ${before.hlc} and is at ${now.hlc}`);
+  }
+  if (now.floor < before.floor) {
+    throw new Violation("the floor never goes back", `${before.origin} was at ${before.floor} and is at ${now.floor}`);
+  }
+  for (const [origin, hlc] of before.vector) {
+    const entry = now.vector.get(origin) ?? 0;
+    if (entry >= hlc) continue;
+    throw new Violation("vectors never go back", `${now.origin} had ${origin} up to ${hlc} and has ${entry}`);
+  }
+}

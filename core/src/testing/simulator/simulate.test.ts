@@ -1,0 +1,34 @@
+import { describe, expect, it } from "vitest";
+import type { ProfileName } from "./profiles.js";
+import { expectRecovery, RUN_LIMIT_MS } from "./recovery.test-support.js";
+import { simulate } from "./simulate.js";
+
+/** Seeds that have failed once, with what they found. They run for ever. */
+const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: string])[] = [
+  ["network", 59, "a record that was made together with one that was taken back was in the log and nowhere else"],
+  ["clock", 16, "changes from the future were kept once more in every round, and went back to who had made them"],
+];
+
+describe("a simulated library", { timeout: RUN_LIMIT_MS }, () => {
+  it.each(KEPT)("still recovers with profile %s, seed %i: %s", expectRecovery);
+
+  it.each(["network", "crash", "all"] as const)(
+    "does the same again for the same seed, profile %s",
+    async (profile) => {
+      const first = await simulate({ seed: 7, profile });
+      const second = await simulate({ seed: 7, profile });
+      expect(second.trace).toEqual(first.trace);
+      expect(second.traceHash).toBe(first.traceHash);
+      expect((await simulate({ seed: 8, profile })).traceHash).not.toBe(first.traceHash);
+    },
+  );
+
+  it("begins in the same way when it is cut short", async () => {
+    const whole = await simulate({ seed: 3, profile: "all" });
+    const short = await simulate({ seed: 3, profile: "all", steps: 10 });
+    const calm = short.trace.findIndex((line) => line.includes("---- calm"));
+    expect(short.steps).toBe(10);
+    expect(calm).toBeGreaterThan(100);
+    expect(whole.trace.slice(0, calm)).toEqual(short.trace.slice(0, calm));
+  });
+});

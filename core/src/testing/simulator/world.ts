@@ -1,0 +1,214 @@
+// A library that is simulated: its devices, the network between them, true time, and what is known of all that was
+// written. What happens to it is decided elsewhere (`steps.ts`), and what must be true of it, too (`final-checks.ts`).
+
+import { logMaintenance } from "@tidemark/plugin-api";
+import { physicalMs } from "../../clock/hybrid-logical-clock.js";
+import { InMemoryNetwork } from "../../transport/in-memory.js";
+import { Chance } from "./chance.js";
+import { SimulatedDevice } from "./device.js";
+import { describeFrame } from "./frame-words.js";
+import { Ledger } from "./ledger.js";
+import { type Mood, mischief } from "./mischief.js";
+import { type FaultFamily, PROFILES, type ProfileName } from "./profiles.js";
+import { Timeline } from "./timeline.js";
+import { Trace, Violation } from "./trace.js";
+import { Work } from "./work.js";
+
+export interface WorldOptions {
+  readonly seed: number;
+  readonly profile: ProfileName;
+  readonly directory: string;
+}
+
+/** Whom a device dials, by their places in the list. */
+interface Link {
+  readonly from: string;
+  readonly to: string;
+}
+
+/** How many devices there are, and how often. */
+const SIZES: readonly (readonly [devices: number, weight: number])[] = [
+  [2, 4],
+  [3, 5],
+  [4, 3],
+  [5, 1],
+  [6, 0.5],
+  [8, 0.3],
+];
+const NAMES = ["a", "b", "c", "d", "e", "f", "g", "h"];
+
+export class World {
+  readonly seed: number;
+  readonly trace: Trace;
+  readonly timeline: Timeline;
+  readonly network: InMemoryNetwork;
+  readonly ledger = new Ledger();
+  readonly devices: readonly SimulatedDevice[];
+  /** Pairs that dial each other. */
+  readonly links: readonly Link[];
+  readonly families: ReadonlySet<FaultFamily>;
+  readonly work: Work;
+  /** The steps' own stream. */
+  readonly chance: Chance;
+  /** How plugins behave, by device. */
+  readonly moods = new Map<string, Mood>();
+  /** Whether plugins are installed at all; calm takes them away. */
+  pluginsInstalled: boolean;
+  /** Where processes have ended, and how often. */
+  readonly crashes = new Map<string, number>();
+  #violation: Violation | null = null;
+  readonly #starts = new Map<string, number>();
+
+  constructor({ seed, profile, directory }: WorldOptions) {
+    this.seed = seed;
+    this.chance = Chance.of(seed, "steps");
+    const plan = Chance.of(seed, "plan");
+    const families: readonly FaultFamily[] = PROFILES[profile];
+    const some = families.filter(() => plan.happens(0.5));
+    this.families = new Set(profile !== "all" ? families : some.length < 2 ? families : some);
+    this.pluginsInstalled = this.families.has("plugins");
+    this.timeline = new Timeline({
+      random: Chance.of(seed, "turns"),
+      onError: (error) => this.fail(new Violation("no callback throws", (error as Error).stack ?? String(error))),
+    });
+    this.trace = new Trace(() => this.timeline.elapsedMs);
+    this.network = new InMemoryNetwork({
+      clock: this.timeline.clock(),
+      random: Chance.of(seed, "network"),
+      windowBytes: plan.pick([500, 5_000, 65_536]),
+      redialMs: plan.pick([200, 1_000]),
+      onDelivery: ({ from, to, frame }) => {
+        this.trace.note(frame);
+        this.trace.say(from, `-> ${to} ${describeFrame(frame)}`, "frame");
+      },
+    });
+    const names = NAMES.slice(0, plan.weighted(SIZES));
+    this.links = drawLinks(plan, names);
+    this.work = new Work({ chance: Chance.of(seed, "work"), devices: names });
+    // Wrong clocks are set right only when their stamps have come to pass: hours, in which little should be done.
+    const patient = this.families.has("clock");
+    const settings = {
+      replication: {
+        pageRecords: plan.between(1, 6),
+        windowBytes: plan.pick([65_536, 1_000_000]),
+        requestTimeoutMs: plan.pick([5_000, 30_000]),
+        retryDelayMs: plan.pick([500, 5_000]),
+        heartbeatMs: patient ? 60_000 : plan.pick([2_000, 10_000, 60_000]),
+      },
+      storage: { pollMs: patient ? 60_000 : plan.pick([250, 5_000]) },
+    };
+    this.devices = names.map((name, index) => {
+      const moodOf = () => this.moods.get(name) ?? "good";
+      return new SimulatedDevice(
+        {
+          name,
+          dial: this.links.filter(({ from }) => from === name).map(({ to }) => to),
+          role: index === 0 ? "found" : "join",
+          random: () => {
+            const start = (this.#starts.get(name) ?? 0) + 1;
+            this.#starts.set(name, start);
+            return Chance.of(seed, `kernel ${name} ${start}`);
+          },
+          settings,
+          schema: 1,
+          plugins: () => (this.pluginsInstalled ? [mischief(moodOf)] : []),
+        },
+        {
+          timeline: this.timeline,
+          network: this.network,
+          trace: this.trace,
+          ledger: this.ledger,
+          directory,
+          otherWatches: (self) => this.devices.filter((other) => other.name !== self).map(({ watch }) => watch),
+          fail: (violation) => this.fail(violation),
+          onCrash: ({ where }) => this.crashes.set(where, (this.crashes.get(where) ?? 0) + 1),
+        },
+      );
+    });
+  }
+
+  /** Devices whose process runs. */
+  get running(): readonly SimulatedDevice[] {
+    return this.devices.filter(({ state }) => state === "running");
+  }
+
+  say(what: string): void {
+    this.trace.say("", what);
+  }
+
+  fail(violation: Violation): void {
+    if (this.#violation === null) this.trace.say("", `VIOLATION: ${violation.message}`);
+    this.#violation ??= violation;
+  }
+
+  /** Throws what was violated where nothing could be thrown. */
+  check(): void {
+    if (this.#violation !== null) throw this.#violation;
+  }
+
+  /** Lets time pass. */
+  async wait(ms: number): Promise<void> {
+    await this.timeline.run(ms);
+    this.check();
+  }
+
+  /** Starts a device, and lets it have the record that stands for it. */
+  async start(device: SimulatedDevice, prepare?: Parameters<SimulatedDevice["start"]>[0]): Promise<void> {
+    const first = !device.everStarted;
+    const running = await device.start(prepare);
+    this.check();
+    if (running && first) {
+      device.begin(async () => {
+        for (const { sql, parameters } of this.work.firstOf(device.name)) await device.execute(sql, parameters);
+      });
+      await this.timeline.settle();
+    }
+  }
+
+  /** One statement of the application. */
+  act(device: SimulatedDevice): void {
+    const { sql, parameters } = this.work.next(device.name, device.schema);
+    device.begin(async () => void (await device.execute(sql, parameters)));
+  }
+
+  /** What a pruning plugin does: says what is here, and forgets what everybody has. */
+  prune(device: SimulatedDevice): void {
+    const maintenance = device.kernel.tidemark.services.get(logMaintenance);
+    device.begin(async () => {
+      try {
+        await maintenance.acknowledge();
+        await device.sleep(50);
+        const { stamps, hiddenRecords, point } = await maintenance.prune();
+        this.trace.say(device.name, `forgot ${stamps} stamps and ${hiddenRecords} hidden records, S is ${point.hlc}`);
+      } catch (error) {
+        if (device.state === "running") this.trace.say(device.name, `could not forget: ${(error as Error).message}`);
+      }
+    });
+  }
+
+  /** How far stamps are ahead of the true time, anywhere: until then, some of them are kept for later. */
+  get aheadMs(): number {
+    const highest = Math.max(...this.devices.map(({ watch }) => watch.knowledge?.hlc ?? 0));
+    return highest === 0 ? 0 : physicalMs(highest) - this.timeline.nowMs;
+  }
+
+  async dispose(): Promise<void> {
+    for (const device of this.devices) await device.dispose();
+  }
+}
+
+/** A tree, so that everybody can reach everybody, and perhaps some shortcuts. Newcomers dial those who were there. */
+function drawLinks(plan: Chance, names: readonly string[]): readonly Link[] {
+  const shape = plan.pick(["line", "star", "any"] as const);
+  const links: Link[] = [];
+  for (let index = 1; index < names.length; index++) {
+    const other = shape === "line" ? index - 1 : shape === "star" ? 0 : plan.below(index);
+    links.push({ from: names[index]!, to: names[other]! });
+    for (let third = 0; third < index; third++) {
+      if (third !== other && plan.happens(0.25)) links.push({ from: names[index]!, to: names[third]! });
+    }
+  }
+  // Two devices that dial each other get two sessions, one of which must give way.
+  for (const { from, to } of links.slice()) if (plan.happens(0.15)) links.push({ from: to, to: from });
+  return links;
+}
