@@ -89,9 +89,7 @@ function explanations({ plugins, figures, status, forgotten, kills, kept }: Demo
     if (phases.length > 0) lines.push(`${name} was killed and started again in ${phases.join(", ")}.`);
   }
   if (kills.length > 0) {
-    lines.push(
-      "What a killed process counted after its last report, half a second before at most, is not in the figures.",
-    );
+    lines.push("What a killed process had counted since its last report, a moment before, is not in the figures.");
   }
   if (kept !== null) lines.push(`The databases are in ${kept}`);
   return lines;
