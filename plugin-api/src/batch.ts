@@ -89,7 +89,7 @@ export interface OperationOutcome {
   readonly reason: string;
 }
 
-/** Counts of what became of the records of a batch. Every record is counted once. */
+/** Counts of what became of the records of a batch. Every record is counted once, but for `conflicts`, which come on top. */
 export interface BatchCounts {
   /** Changed something in a table. */
   readonly applied: number;
@@ -97,10 +97,17 @@ export interface BatchCounts {
   readonly superseded: number;
   /** Removed from its table, or kept out, because a required reference does not hold. */
   readonly parked: number;
-  /** Refused by the local schema, or rejected by a transform. */
+  /** Refused by the local schema. */
   readonly quarantined: number;
+  /** Rejected by a transform, and quarantined for that. */
+  readonly rejected: number;
   /** Kept for later: too far in the future, or deferred by a transform. */
   readonly deferred: number;
+  /**
+   * Records of which a change met one that was made on this device, neither maker having known of the other, so that one of
+   * the two came to nothing. Of the two devices at least one sees it, often both. A backfill tells of none.
+   */
+  readonly conflicts: number;
 }
 
 /** A batch after its commit. */

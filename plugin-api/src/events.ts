@@ -42,7 +42,13 @@ export interface KernelEvents {
   changesFolded: { readonly entries: number; readonly stamps: number; readonly durationMs: number };
   /** A local change that this device may not make was taken back; its values are in the journal. */
   changeRefused: { readonly model: string; readonly record: string; readonly reason: string };
-  peerConnected: { readonly peer: string; readonly deviceId: string; readonly address: string };
+  /** `clockDriftMs` is how far the peer's clock is ahead of ours, by its introduction; negative: behind. */
+  peerConnected: {
+    readonly peer: string;
+    readonly deviceId: string;
+    readonly address: string;
+    readonly clockDriftMs: number;
+  };
   peerDisconnected: { readonly peer: string; readonly reason: string };
   peerStateChanged: { readonly peer: string; readonly state: PeerState; readonly previous: PeerState };
   /** A peer's hello was refused, or ours was. `code` is that of the error. */

@@ -128,7 +128,7 @@ describe("a plugin in beforeApplyBatch", () => {
         list === "deferred" ? { deferred: 1, quarantined: 0 } : { deferred: 0, quarantined: 1 },
       );
       expect(b.recordedOf("batchApplied").at(-1)?.counts).toMatchObject(
-        list === "deferred" ? { applied: 0, deferred: 1 } : { applied: 0, quarantined: 1 },
+        list === "deferred" ? { applied: 0, deferred: 1 } : { applied: 0, quarantined: 0, rejected: 1 },
       );
       // Others of its kind go their way, and do not take it along.
       await write(a, "t3");

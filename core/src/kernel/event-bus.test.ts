@@ -3,7 +3,7 @@ import { describe, expect, it } from "vitest";
 import { RecordingLogger } from "../testing/recording-logger.js";
 import { EventBus } from "./event-bus.js";
 
-const connected = { peer: "p", deviceId: "d", address: "memory://p" };
+const connected = { peer: "p", deviceId: "d", address: "memory://p", clockDriftMs: 0 };
 
 function bus(device = "device") {
   const logger = new RecordingLogger();

@@ -367,7 +367,7 @@ describe("a context", () => {
       ),
     );
     await fixture.activate();
-    fixture.events.emit("peerConnected", { peer: "p", deviceId: "d", address: "x" });
+    fixture.events.emit("peerConnected", { peer: "p", deviceId: "d", address: "x", clockDriftMs: 0 });
     expect(fixture.logger.at("error")).toMatchObject([{ fields: { plugin: "a", event: "peerConnected" } }]);
   });
 });

@@ -1,11 +1,4 @@
-import type {
-  AppliedBatch,
-  BatchCounts,
-  BatchTargets,
-  Operation,
-  OperationReference,
-  ReplicationPhase,
-} from "@tidemark/plugin-api";
+import type { AppliedBatch, BatchTargets, Operation, OperationReference, ReplicationPhase } from "@tidemark/plugin-api";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
@@ -16,6 +9,7 @@ import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import { applyForeign } from "./apply-foreign.js";
+import { addCounts, type MutableCounts, totalOf } from "./batch-counts.js";
 import { replicationErrors } from "./errors.js";
 import { isNews, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
@@ -39,6 +33,8 @@ export interface ReceivedPage {
   /** Runs in the transaction of the last slice, after the records. */
   readonly finish: (tx: LogTransaction) => void;
   readonly vectorMoves: boolean;
+  /** Up to where the sender has heard of this device, where it tells with the page. */
+  readonly heard?: number;
   /** Sees the records of each slice in its transaction, before they are merged. */
   readonly inspect?: (tx: LogTransaction, records: readonly IncomingRecord[]) => void;
   /**
@@ -55,7 +51,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const startedMs = deps.clock.monotonicMs();
   const backfill = received.phase === "backfill";
   const ties = received.restores ? "all" : backfill ? "unstamped" : "none";
-  const { wasDeferred = false } = received;
+  const { wasDeferred = false, heard } = received;
   const decoded = await library.decode(received.page);
   const limit = fromPhysicalMs(deps.clock.now() + deps.settings.clock.maxDriftMs);
   const { present, future } = wasDeferred ? { present: received.page, future: [] } : splitFuture(received.page, limit);
@@ -63,7 +59,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const plain = new PlainLookup(deps.reader);
   const { lookup, withheld, batchId } = await resolve(library, received, records, plain);
 
-  const models = new Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>();
+  const models = new Map<string, MutableCounts>();
   let next = 0;
   do {
     // The first slice takes what is small beside the records themselves.
@@ -86,6 +82,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         forgotten: received.restores?.floor ?? 0,
         withheld,
         shortWay,
+        sender: heard === undefined ? undefined : { member: deps.members.byOrigin(received.peer)!.num, heard },
       });
       if (lookup instanceof ResolvedLookup) lookup.follow(library.tableVersion());
       if (first && foreign.length > 0)
@@ -119,13 +116,13 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   } while (next < records.length);
 
   for (const { page } of future) {
-    addCounts(models, page.groups[0]!.m, { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 1 });
+    addCounts(models, page.groups[0]!.m, { deferred: 1 });
   }
   const applied: AppliedBatch = {
     id: batchId,
     peer: received.peer,
     phase: received.phase,
-    counts: total(models),
+    counts: totalOf(models),
     models: Object.fromEntries(models),
     durationMs: deps.clock.monotonicMs() - startedMs,
     referenceLookups: plain.lookups,
@@ -254,14 +251,14 @@ function targetsOf(records: readonly IncomingRecord[]): readonly BatchTargets[] 
 
 /** Records that the vector covers wholly count as superseded. */
 function countKnown(
-  models: Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>,
+  models: Map<string, MutableCounts>,
   slice: readonly IncomingRecord[],
   news: readonly IncomingRecord[],
 ): void {
   const left = new Set(news.map((record) => `${record.model.number} ${record.record}`));
   for (const { model, record } of slice) {
     if (left.has(`${model.number} ${record}`)) continue;
-    addCounts(models, model.name, { applied: 0, superseded: 1, parked: 0, quarantined: 0, deferred: 0 });
+    addCounts(models, model.name, { superseded: 1 });
   }
 }
 
@@ -308,25 +305,4 @@ function filterForeign(
     const state = newsOf(record.state, vector);
     return state === null ? [] : [{ ...record, state }];
   });
-}
-
-function addCounts(
-  models: Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>,
-  name: string,
-  counts: BatchCounts,
-): void {
-  const sum = models.get(name);
-  if (sum === undefined) {
-    models.set(name, { ...counts });
-    return;
-  }
-  for (const key of Object.keys(counts) as (keyof BatchCounts)[]) sum[key] += counts[key];
-}
-
-function total(models: ReadonlyMap<string, BatchCounts>): BatchCounts {
-  const sum = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
-  for (const counts of models.values()) {
-    for (const key of Object.keys(counts) as (keyof BatchCounts)[]) sum[key] += counts[key];
-  }
-  return sum;
 }

@@ -11,11 +11,20 @@ import { RowWriter } from "../storage/row-writer.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
+import { addCounts, type MutableCounts } from "./batch-counts.js";
 import type { IncomingRecord } from "./incoming.js";
 import { keepAside } from "./keep-aside.js";
 import { LifeReader } from "./life-reader.js";
 import { insertNewcomers } from "./newcomers.js";
-import { isLiving, joinStates, type RecordState, type Stamp, type Ties } from "./record-state.js";
+import {
+  isLiving,
+  joinStates,
+  losesTo,
+  overridesUnheard,
+  type RecordState,
+  type Stamp,
+  type Ties,
+} from "./record-state.js";
 import { holdsLate, stampAnew } from "./stamp-anew.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
@@ -56,6 +65,8 @@ export interface ApplyOptions {
   readonly forgotten: number;
   /** Records that a transform has named, by model number and identity. */
   readonly withheld?: (record: IncomingRecord) => WorkingRecord["withheld"];
+  /** The member that sent them, and up to where it has heard of this device, where that is known. */
+  readonly sender?: { readonly member: number; readonly heard: number } | undefined;
 }
 
 export interface ApplyResult {
@@ -110,7 +121,7 @@ export class Applier {
             touched,
           })
         : { rest: records, inserted: [] };
-      for (const [model, rows] of inserted) counts.applied(model.name, rows);
+      for (const [model, rows] of inserted) counts.add(model.name, { applied: rows });
       for (const [model, group] of byModel(rest)) {
         const loaded = this.#load(
           tx.db,
@@ -121,12 +132,15 @@ export class Applier {
         group.forEach((incoming, index) => {
           const known = set.get(model.number, incoming.record);
           const working = known ?? loaded[index]!;
+          if (!backfill && this.#isConflict(options, working, incoming)) {
+            counts.add(model.name, { conflicts: 1 });
+          }
           if (this.#merge(working, incoming, options, known !== undefined)) {
             if (known === undefined) {
               working.withheld = options.withheld?.(incoming) ?? null;
               set.add(working);
             }
-          } else if (known === undefined) counts.superseded(model.name);
+          } else if (known === undefined) counts.add(model.name, { superseded: 1 });
           for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
         });
       }
@@ -208,6 +222,14 @@ export class Applier {
       }
       return working;
     });
+  }
+
+  /** Whether a change that is news here meets one that was made here, neither maker having known of the other. */
+  #isConflict({ tx, sender }: ApplyOptions, { state: local }: WorkingRecord, { state: incoming }: IncomingRecord) {
+    const met = { member: tx.self!, local, incoming, order: this.#deps.members.order };
+    return (
+      losesTo(met) || (sender !== undefined && overridesUnheard({ ...met, maker: sender.member, heard: sender.heard }))
+    );
   }
 
   /** Merges one incoming record; false when it brought nothing. */
@@ -513,30 +535,24 @@ function* stampsOf(state: RecordState): Iterable<Stamp> {
 }
 
 class Counts {
-  readonly models = new Map<string, { -readonly [K in keyof BatchCounts]: BatchCounts[K] }>();
+  readonly models = new Map<string, MutableCounts>();
 
-  #of(model: string) {
-    let counts = this.models.get(model);
-    if (counts === undefined) {
-      counts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
-      this.models.set(model, counts);
-    }
-    return counts;
+  add(model: string, counts: Partial<BatchCounts>): void {
+    addCounts(this.models, model, counts);
   }
 
-  applied(model: string, records: number): void {
-    this.#of(model).applied += records;
-  }
-
-  superseded(model: string): void {
-    this.#of(model).superseded += 1;
-  }
-
-  count(working: WorkingRecord): void {
-    const counts = this.#of(working.model.name);
-    if (working.withheld?.kind === "deferred") counts.deferred += 1;
-    else if (working.refused !== null || working.stuck !== null || working.withheld !== null) counts.quarantined += 1;
-    else if (isLiving(working.state) && !working.visible) counts.parked += 1;
-    else counts.applied += 1;
+  /** What became of a record that has come. */
+  count({ model, withheld, refused, stuck, state, visible }: WorkingRecord): void {
+    const outcome: keyof BatchCounts =
+      withheld !== null
+        ? withheld.kind === "deferred"
+          ? "deferred"
+          : "rejected"
+        : refused !== null || stuck !== null
+          ? "quarantined"
+          : isLiving(state) && !visible
+            ? "parked"
+            : "applied";
+    this.add(model.name, { [outcome]: 1 });
   }
 }

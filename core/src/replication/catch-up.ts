@@ -1,5 +1,5 @@
 import type { ReplicationPhase } from "@tidemark/plugin-api";
-import type { LogTransaction } from "../storage/log-transaction.js";
+import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import type { Member } from "../storage/members.js";
 import { raiseVector } from "../storage/vectors.js";
 import { applyPage } from "./apply-batch.js";
@@ -82,6 +82,7 @@ export class CatchUp {
         page,
         finish,
         vectorMoves: end !== null,
+        ...(end !== null && { heard: this.#heard(end.vector) }),
       });
     } else await this.#library.write(`end of round from ${this.#peer}`, finish);
     tellRemovals(this.#library, removed);
@@ -97,6 +98,13 @@ export class CatchUp {
       this.#phase = "live";
     }
     return { ended: end !== null, joined, removed: removed.length > 0 };
+  }
+
+  /** Up to where the sender has this device's changes. */
+  #heard(vector: Readonly<Record<string, number>>): number {
+    const { connection, members } = this.#library.deps;
+    const self = readState(connection).self;
+    return self === null ? 0 : (vector[members.byNumber(self).origin] ?? 0);
   }
 
   /** Before the first record is applied: a page is taken as a whole or not at all. */

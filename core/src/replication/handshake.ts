@@ -24,6 +24,8 @@ export interface Introduction {
   readonly name: string;
   ready: boolean;
   readonly logId: string;
+  /** How far its clock is ahead of ours, in milliseconds; negative: behind. */
+  readonly driftMs: number;
   /** The removals that it was told. */
   readonly removals: readonly WireRemoval[];
 }
@@ -159,6 +161,7 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     name: hello.name,
     ready: hello.ready,
     logId: hello.logId,
+    driftMs,
     removals,
   };
 }

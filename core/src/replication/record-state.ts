@@ -152,6 +152,63 @@ export function joinStates({
   };
 }
 
+/**
+ * Whether something of `incoming` comes to nothing because of a change of `member`, at which the states meet. If the
+ * incoming change is news there, neither maker knew of the other: whoever had known would have stamped later.
+ */
+export function losesTo({
+  member,
+  local,
+  incoming,
+  order,
+}: {
+  readonly member: number;
+  readonly local: RecordState;
+  readonly incoming: RecordState;
+  readonly order: StampOrder;
+}): boolean {
+  const loses = (theirs: Stamp, ours: Stamp) => ours.origin === member && order.compare(theirs, ours) < 0;
+  const { births, columns, death } = incoming;
+  if (!isLiving(local)) {
+    const revived = births.some((birth) => order.compare(birth, local.death) > 0);
+    return local.death.origin === member && !revived && (births.length > 0 || columns.size > 0);
+  }
+  for (const [column, stamp] of columns) if (loses(stamp, columnStamp(local, column))) return true;
+  // A creation tells a death too, which is none of its own.
+  const whole = births.length > 0 ? newestBirth(incoming) : death;
+  return whole.hlc > 0 && loses(whole, newestBirth(local));
+}
+
+/**
+ * Whether something of `incoming` that `maker` has made takes the place of a change of `member`, of whom `maker` has heard
+ * no more than what is stamped at or below `heard`.
+ */
+export function overridesUnheard({
+  maker,
+  member,
+  heard,
+  local,
+  incoming,
+  order,
+}: {
+  readonly maker: number;
+  readonly member: number;
+  readonly heard: number;
+  readonly local: RecordState;
+  readonly incoming: RecordState;
+  readonly order: StampOrder;
+}): boolean {
+  if (!isLiving(local)) return false;
+  const isUnheard = (ours: Stamp) => ours.origin === member && ours.hlc > heard;
+  const overrides = (theirs: Stamp, ours: Stamp) =>
+    theirs.origin === maker && isUnheard(ours) && order.compare(theirs, ours) > 0;
+  const { births, columns, death } = incoming;
+  for (const [column, stamp] of columns) if (overrides(stamp, columnStamp(local, column))) return true;
+  if (births.length > 0) return overrides(newestBirth(incoming), newestBirth(local));
+  // A deletion beats every edit that it raced with, younger ones too.
+  return death.origin === maker && [newestBirth(local), ...local.columns.values()].some(isUnheard);
+}
+
 function joinBirths(
   left: readonly Birth[],
   right: readonly Birth[],

@@ -164,6 +164,7 @@ export class Replicator implements TransportHost, SessionObserver {
       peer: session.peer ?? session.peerDevice!,
       deviceId: session.peerDevice!,
       address: session.address,
+      clockDriftMs: session.clockDriftMs,
     });
     this.changed();
     return true;

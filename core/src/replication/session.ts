@@ -134,6 +134,11 @@ export class Session {
     return this.#peer?.deviceId ?? null;
   }
 
+  /** How far the peer's clock is ahead of ours, by its introduction. */
+  get clockDriftMs(): number {
+    return this.#peer?.driftMs ?? 0;
+  }
+
   /** Whether the peer serves the library. */
   get peerReady(): boolean {
     return this.#peer?.ready ?? false;

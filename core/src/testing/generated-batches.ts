@@ -12,7 +12,15 @@ import type {
 import { createBatch, targetsOfOperations } from "../kernel/batch.js";
 
 const PHASES: readonly ReplicationPhase[] = ["backfill", "catch-up", "live"];
-const NO_COUNTS: BatchCounts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+const NO_COUNTS: BatchCounts = {
+  applied: 0,
+  superseded: 0,
+  parked: 0,
+  quarantined: 0,
+  rejected: 0,
+  deferred: 0,
+  conflicts: 0,
+};
 
 /** A batch of up to `maxOperations` operations; an empty one now and then. */
 export function generateBatch({

@@ -249,7 +249,7 @@ class Run {
     const { advice, advisedBy } = await hooks.collectPoolAdvice(PRESSURE);
     events.emit("poolPressure", { ...PRESSURE, advice, advisedBy });
     const told: { readonly [Name in keyof KernelEvents]?: KernelEvents[Name] } = {
-      peerConnected: { peer: "peer", deviceId: "device", address: "memory://peer" },
+      peerConnected: { peer: "peer", deviceId: "device", address: "memory://peer", clockDriftMs: 0 },
       peerStateChanged: { peer: "peer", state: "backfilling", previous: "uninitialized" },
       backfillStarted: { peer: "peer", models: { Folder: 2, Entry: 0 }, resumed: false },
       backfillProgress: { peer: "peer", model: "Folder", done: 2, total: 2, allDone: 2, allTotal: 2 },

@@ -4,7 +4,7 @@ import { ManualClock } from "@tidemark/core/testing";
 import type { BatchEntry, DecisionEntry, HookEntry } from "./entry.js";
 import { Recording } from "./recording.js";
 
-const counts = { applied: 1, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+const counts = { applied: 1, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
 const batch: BatchEntry = { kind: "batch", peer: "p", phase: "live", counts, durationMs: 1 };
 const givenUp: DecisionEntry = {
   kind: "decision",

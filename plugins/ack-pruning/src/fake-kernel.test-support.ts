@@ -141,7 +141,7 @@ export class FakeKernel {
   }
 
   async applyBatch({ vectorMoved }: { readonly vectorMoved: boolean }): Promise<void> {
-    const counts = { applied: 1, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+    const counts = { applied: 1, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
     const batch: AppliedBatch = {
       id: 1,
       peer: "b",

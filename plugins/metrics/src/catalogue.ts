@@ -92,6 +92,13 @@ export const catalogue = {
     attributes: ["tidemark.model", "tidemark.outcome"],
     fedBy: "afterBatch",
   },
+  "tidemark.batch.conflicts": {
+    kind: "counter",
+    unit: "{record}",
+    description: "Records of which a change met one that was made here, neither maker having known of the other.",
+    attributes: ["tidemark.model"],
+    fedBy: "afterBatch",
+  },
   "tidemark.batch.duration": {
     kind: "histogram",
     unit: "s",
@@ -237,7 +244,14 @@ export const catalogue = {
   "tidemark.clock.drift": {
     kind: "gauge",
     unit: "s",
-    description: "How far ahead the clock of a peer was when the peer was last refused for it; negative: behind.",
+    description: "How far ahead the clock of a peer was when it introduced itself last; negative: behind.",
+    attributes: ["tidemark.peer"],
+    fedBy: "peerConnected",
+  },
+  "tidemark.clock.refusals": {
+    kind: "counter",
+    unit: "{refusal}",
+    description: "Times that a peer was refused because its clock was too far off.",
     attributes: ["tidemark.peer"],
     fedBy: "clockDrift",
   },

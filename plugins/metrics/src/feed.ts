@@ -9,7 +9,14 @@ import type { WaitWarning } from "./wait-warning.js";
 /** Of the conventional attribute; a kernel has one pool. */
 const POOL = { "db.client.connection.pool.name": "tidemark" } as const;
 
-const OUTCOMES: readonly (keyof BatchCounts)[] = ["applied", "superseded", "parked", "quarantined", "deferred"];
+const OUTCOMES = [
+  "applied",
+  "superseded",
+  "parked",
+  "quarantined",
+  "rejected",
+  "deferred",
+] as const satisfies readonly (keyof BatchCounts)[];
 
 export interface FeedDeps {
   readonly figures: Figures;
@@ -85,6 +92,7 @@ function feedBatches({ figures, events, hooks }: Deps<"hooks">): void {
         const attributes = { "tidemark.model": model, "tidemark.outcome": outcome };
         figures.add("tidemark.batch.records", counts[outcome], attributes);
       }
+      if (counts.conflicts > 0) figures.add("tidemark.batch.conflicts", counts.conflicts, { "tidemark.model": model });
     }
     figures.record("tidemark.batch.duration", durationMs / 1_000, { "tidemark.phase": phase });
     figures.add("tidemark.batch.reference_lookups", referenceLookups, {});
@@ -107,16 +115,20 @@ function feedLocalChanges({ figures, events }: Deps): void {
 }
 
 function feedPeers({ figures, events, peerTime }: Deps & { readonly peerTime: StateTime }): void {
-  events.on("peerConnected", ({ peer }) => figures.add("tidemark.peer.connections", 1, { "tidemark.peer": peer }));
+  events.on("peerConnected", ({ peer, clockDriftMs }) => {
+    figures.add("tidemark.peer.connections", 1, { "tidemark.peer": peer });
+    figures.set("tidemark.clock.drift", clockDriftMs / 1_000, { "tidemark.peer": peer });
+  });
   events.on("peerDisconnected", ({ peer }) =>
     figures.add("tidemark.peer.disconnections", 1, { "tidemark.peer": peer }),
   );
   events.on("peerRefused", ({ code }) => figures.add("tidemark.peer.refusals", 1, { "tidemark.code": code }));
   events.on("peerStateChanged", ({ peer, state }) => peerTime.enter(peer, state));
   events.on("memberJoined", () => figures.add("tidemark.member.joined", 1, {}));
-  events.on("clockDrift", ({ peer, driftMs }) =>
-    figures.set("tidemark.clock.drift", driftMs / 1_000, { "tidemark.peer": peer }),
-  );
+  events.on("clockDrift", ({ peer, driftMs }) => {
+    figures.set("tidemark.clock.drift", driftMs / 1_000, { "tidemark.peer": peer });
+    figures.add("tidemark.clock.refusals", 1, { "tidemark.peer": peer });
+  });
 }
 
 function feedRounds({ figures, events }: Deps): void {

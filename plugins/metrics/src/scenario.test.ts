@@ -183,7 +183,13 @@ describe("after the standard scenario", () => {
       { attributes: { "tidemark.code": "TIDEMARK_HOOK_FAILED" }, value: 1 },
       { attributes: { "tidemark.code": "TIDEMARK_CLOCK_DRIFT" }, value: 1 },
     ]);
-    expect(seriesOf("tidemark.clock.drift", [ends.a!])).toMatchObject([{ value: expect.closeTo(-3 * 3_600, -1) }]);
+    const drifts = seriesOf("tidemark.clock.drift", [ends.a!]);
+    expect(drifts).toContainEqual({ attributes: { "tidemark.peer": "c" }, value: expect.closeTo(-3 * 3_600, -1) });
+    // The others go by the same clock.
+    expect(drifts.filter((series) => "value" in series && series.value === 0)).toHaveLength(drifts.length - 1);
+    expect(seriesOf("tidemark.clock.refusals", [ends.a!])).toMatchObject([{ value: 1 }]);
+    const conflicts = [ends.a!, ends.b!].flatMap((end) => seriesOf("tidemark.batch.conflicts", [end]));
+    expect(new Set(conflicts.map((series) => "value" in series && series.value))).toEqual(new Set([1]));
     expect(seriesOf("tidemark.peer.pending", [ends.a!])).toMatchObject([{ value: 1 }]);
     expect(seriesOf("db.client.connection.timeouts", [ends["a again"]!])).toMatchObject([{ value: 1 }]);
     expect(seriesOf("db.client.connection.max", [ends["a again"]!])).toMatchObject([{ value: 2 }]);

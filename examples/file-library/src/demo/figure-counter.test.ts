@@ -31,7 +31,7 @@ function fakeTidemark(services: ReadonlyMap<unknown, unknown> = new Map()) {
   };
 }
 
-const counts = { applied: 3, superseded: 1, parked: 0, quarantined: 0, deferred: 0 };
+const counts = { applied: 3, superseded: 1, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
 
 describe("the counter of figures", () => {
   it("counts what events tell, also before the kernel runs, over several kernels", () => {
