@@ -1,4 +1,4 @@
-import type { ApplyBatch, Operation } from "@tidemark/plugin-api";
+import type { ApplyBatch, Operation, ReferenceResolution } from "@tidemark/plugin-api";
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { generateBatch } from "../testing/generated-batches.js";
@@ -48,6 +48,18 @@ describe("the account of a batch", () => {
     expect(after.operations.map(({ id }) => id)).toEqual([3, 1]);
     expect(after.operations[0]?.references[0]?.resolution).toEqual(found);
     expect(after.rejected).toEqual([{ id: 2, reason: "too long" }]);
+  });
+
+  it("lets nothing that a plugin writes into one batch get into the next", () => {
+    const written = before.resolutions as Map<string, ReadonlyMap<string, ReferenceResolution>>;
+    written.set("Folder", new Map([["f", { kind: "missing" }]]));
+    try {
+      const next = createBatch({ id: 2, peer: "peer", phase: "live", operations: () => all, targets: () => [] });
+      expect(next.resolutions.size).toBe(0);
+      expect(new BatchAccount(next).start.resolutions.size).toBe(0);
+    } finally {
+      written.clear();
+    }
   });
 
   it("does not let a plugin say whose batch it is", () => {

@@ -21,8 +21,6 @@ export interface BatchParts {
   readonly rejected?: readonly OperationOutcome[];
 }
 
-const NO_RESOLUTIONS: BatchResolutions = new Map();
-
 /** A frozen batch. `operations` and `targets` are properties of its own, so that a copy of the batch has them too. */
 export function createBatch({
   id,
@@ -44,7 +42,8 @@ export function createBatch({
     get targets() {
       return madeTargets();
     },
-    resolutions: resolutions ?? NO_RESOLUTIONS,
+    // One of its own: a plugin that wrote into a common one would speak of all batches to come.
+    resolutions: resolutions ?? new Map(),
     deferred: deferred ?? [],
     rejected: rejected ?? [],
   };

@@ -177,11 +177,10 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#partWithRemoved();
     this.heard();
     const state = readState(connection);
-    const onboard = state.self === null || state.ready === 0 || this.#fullBackfillFrom(null);
-    if (onboard) {
-      this.#onboard();
-      return;
-    }
+    const nothing = state.self === null || state.ready === 0;
+    if (nothing || this.#fullBackfillFrom(null)) this.#onboard();
+    // Whoever is to give everything anew, and can't yet, keeps nobody else's changes out.
+    if (nothing || this.#onboarding !== null) return;
     for (const session of this.#sessions) {
       if (session.closed || this.#isDelayed(session)) continue;
       session.pull().catch((error: unknown) => session.fail(error));
