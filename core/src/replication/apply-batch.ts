@@ -15,7 +15,7 @@ import { isNews, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { NewcomersRefused } from "./newcomers.js";
-import { isLiving, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import { beyondFloor, isLiving, newsOf, type RecordState, type Stamp } from "./record-state.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
 import type { WireRecords } from "./wire-records.js";
 import type { WorkingRecord } from "./working-set.js";
@@ -71,7 +71,8 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
-      const news = backfill || wasDeferred ? slice : withoutKnown(slice, ownEntries(tx));
+      const told = withStates(slice, (state) => beyondFloor(state, forgottenBy(tx, deps.members)));
+      const news = backfill || wasDeferred ? told : withoutKnown(told, ownEntries(tx));
       received.inspect?.(tx, news);
       const outcome = deps.applier.apply({
         tx,
@@ -88,7 +89,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       if (first && foreign.length > 0)
         applyForeign({
           tx,
-          records: filterForeign(foreign, backfill || wasDeferred, tx),
+          records: filterForeign(foreign, backfill || wasDeferred, tx, deps.members),
           members: deps.members,
           now: deps.clock.now(),
           backfill,
@@ -274,35 +275,42 @@ function isUnheard(tx: LogTransaction, page: WireRecords, members: Members): boo
 }
 
 /** Drops what the own vector covers: it has been merged before, and what superseded it may have been pruned since. */
-function withoutKnown(records: readonly IncomingRecord[], vector: Vector): IncomingRecord[] {
-  const news: IncomingRecord[] = [];
-  for (const record of records) {
-    const state = newsOf(record.state, vector);
-    if (state !== null) news.push(state === record.state ? record : { ...record, state });
-  }
-  return news;
+function withoutKnown(records: readonly IncomingRecord[], vector: Vector): readonly IncomingRecord[] {
+  return withStates(records, (state) => newsOf(state, beyond(vector)));
 }
 
-function newsOf(state: RecordState, vector: Vector): RecordState | null {
-  const isNew = (stamp: Stamp) => stamp.hlc > (vector.get(stamp.origin) ?? 0);
-  const births = state.births.filter((birth) => birth.hlc > 0 && isNew(birth));
-  const columns = new Map([...state.columns].filter(([, stamp]) => isNew(stamp)));
-  const death = births.length > 0 || (state.death.origin !== 0 && isNew(state.death)) ? state.death : UNSTAMPED;
-  if (births.length === 0 && columns.size === 0 && death.hlc === 0) return null;
-  if (births.length === state.births.length && columns.size === state.columns.size && death === state.death)
-    return state;
-  return { births, death, columns };
+/** What lies at or below the floor is forgotten here; but what a removed member has left behind is still to be stamped anew. */
+function forgottenBy({ floor }: LogTransaction, members: Members): (stamp: Stamp) => boolean {
+  return (stamp) => stamp.hlc > 0 && stamp.hlc <= floor && !members.isLate(stamp);
+}
+
+function beyond(vector: Vector): (stamp: Stamp) => boolean {
+  return (stamp) => stamp.hlc > (vector.get(stamp.origin) ?? 0);
+}
+
+/** The records with other states, without those that are left with none. */
+function withStates(
+  records: readonly IncomingRecord[],
+  change: (state: RecordState) => RecordState | null,
+): readonly IncomingRecord[] {
+  const changed: IncomingRecord[] = [];
+  for (const record of records) {
+    const state = change(record.state);
+    if (state !== null) changed.push(state === record.state ? record : { ...record, state });
+  }
+  return changed;
 }
 
 function filterForeign(
   foreign: readonly ForeignRecord[],
   backfill: boolean,
   tx: LogTransaction,
+  members: Members,
 ): readonly ForeignRecord[] {
   if (backfill) return foreign;
   const vector = ownEntries(tx);
   return foreign.flatMap((record) => {
-    const state = newsOf(record.state, vector);
+    const state = newsOf(beyondFloor(record.state, forgottenBy(tx, members)), beyond(vector));
     return state === null ? [] : [{ ...record, state }];
   });
 }

@@ -92,6 +92,37 @@ export function columnStamp(state: RecordState, column: number): Stamp {
   return state.columns.get(column) ?? newestBirth(state);
 }
 
+/**
+ * What somebody tells, as a device sees it that has forgotten stamps. Births that are forgotten count as one that has no
+ * stamp; and where there is one, what ended the life before it is forgotten as well. Otherwise that end, of which it can't
+ * be seen any more that it came first, would seem to end the life that goes on.
+ */
+export function beyondFloor(state: RecordState, isForgotten: (stamp: Stamp) => boolean): RecordState {
+  const { births, death } = state;
+  const gone = births.filter((birth) => birth.hlc === 0 || isForgotten(birth));
+  if (gone.length === 0 || (gone.every(({ hlc }) => hlc === 0) && !isForgotten(death))) return state;
+  return {
+    births: [UNSTAMPED, ...births.filter((birth) => !gone.includes(birth))],
+    death: isForgotten(death) ? UNSTAMPED : death,
+    columns: state.columns,
+  };
+}
+
+/**
+ * The part of what somebody tells that is new here; null if nothing is. What has been merged before is left out, because
+ * what superseded it may have been forgotten since.
+ */
+export function newsOf(state: RecordState, isNew: (stamp: Stamp) => boolean): RecordState | null {
+  const births = state.births.filter((birth) => birth.hlc > 0 && isNew(birth));
+  const columns = new Map([...state.columns].filter(([, stamp]) => isNew(stamp)));
+  const death =
+    births.length > 0 || (state.death.origin !== ANY_ORIGIN && isNew(state.death)) ? state.death : UNSTAMPED;
+  if (births.length === 0 && columns.size === 0 && death.hlc === 0) return null;
+  if (births.length === state.births.length && columns.size === state.columns.size && death === state.death)
+    return state;
+  return { births, death, columns };
+}
+
 export type Ties = "none" | "unstamped" | "all";
 
 export interface Join {

@@ -98,6 +98,8 @@ function groupRows(rows: readonly StampRow[], floor: number): Map<string, Logged
   }
   for (const [record, state] of states) {
     if (state.death !== null && state.death.hlc <= floor && state.columns.size === 0) state.death = null;
+    // What ended the life before one from below the floor can't be compared with it any more.
+    if (state.prior.hlc <= floor && state.olderBirths.some((birth) => birth.hlc === 0)) state.prior = UNSTAMPED;
     if (state.birth === null) {
       state.olderBirths = [];
       if (state.death === null && state.columns.size === 0) states.delete(record);
