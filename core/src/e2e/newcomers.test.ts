@@ -119,6 +119,27 @@ it("leaves the whole slice to the long way when the schema refuses one of its ro
   expectNoViolations(a, b);
 });
 
+it("inserts what is referred to first, as the application's own triggers expect", async () => {
+  const { a, b } = await library.pair();
+  await a.dataSource.query("INSERT INTO shelf (id, uuid, label) VALUES (900, 'old', 'old')");
+  await a.dataSource.query("INSERT INTO book (id, uuid, title, pages, shelfId) VALUES (900, 'old', 'old', 1, 900)");
+  await library.settle(a, b);
+  onFile(
+    b.database,
+    `CREATE TABLE board (label TEXT); CREATE TRIGGER put AFTER INSERT ON book BEGIN
+       INSERT INTO board SELECT label FROM shelf WHERE id = NEW.shelfId; END`,
+  );
+  library.network.cut("a", "b");
+  // The first record of the page is a book.
+  await a.dataSource.query("UPDATE book SET title = 'edited'");
+  await library.clock.advance(1_000);
+  furnish(a);
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  expect(short).toBe(SHELVES + BOOKS);
+  expect(query(b.database, "SELECT count(*) AS n FROM board")).toEqual([{ n: BOOKS }]);
+});
+
 /** What means something on one device only. */
 const LOCAL: Readonly<Record<string, readonly string[]>> = {
   shelf: ["id", "parentId"],

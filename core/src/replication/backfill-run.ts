@@ -51,11 +51,11 @@ export class BackfillRun {
   readonly #abort = new AbortController();
   readonly #listeners = new Set<() => void>();
   /** Sources that are being, or have been, taken into the account. */
-  readonly #enlisted = new Map<BackfillSource, Promise<void>>();
+  readonly #enlisted = new WeakMap<BackfillSource, Promise<void>>();
   /** Origin ids of all that have been. */
   readonly #servers = new Set<string>();
   readonly #useless = new WeakSet<BackfillSource>();
-  readonly #asked = new Map<BackfillSource, number>();
+  readonly #asked = new WeakMap<BackfillSource, number>();
   /** Fetched and not applied. */
   readonly #pages = new WeakMap<BackfillPage, Fetched>();
   /** Errors that are a peer's, and no fault of the scheduler. */

@@ -115,7 +115,9 @@ class Newcomers {
       if (group === undefined) groups.set(record.model, [record]);
       else group.push(record);
     }
-    for (const [model, group] of groups) {
+    // What is referred to comes first, as the triggers of an application expect.
+    const byLevel = [...groups].sort(([one], [other]) => one.level - other.level);
+    for (const [model, group] of byLevel) {
       if (model.identity.kind !== "column" || model.localKey === null) continue;
       if (group.length < WORTH_LOOKING || isWaitedFor(options.tx.db, model)) continue;
       this.byModel.set(model, this.#candidates(model, group));
