@@ -31,6 +31,7 @@ class Part {
   @PrimaryGeneratedColumn() id!: number;
   @Column({ type: "varchar", unique: true }) uuid!: string;
   @Column({ type: "varchar" }) name!: string;
+  @Column({ type: "varchar", nullable: true }) note!: string | null;
   @ManyToOne(() => Box, { nullable: false, onDelete: "CASCADE" }) box!: Box;
 }
 
@@ -192,6 +193,27 @@ describe("creations of the same identity at the same time", () => {
   });
 });
 
+describe("a record that must refer to one which was deleted elsewhere", () => {
+  it("keeps a change to NULL that came with what hid it", async () => {
+    const { a, b } = await newPair();
+    const [shelf, other] = await boxes(a).save([{ uuid: "one" }, { uuid: "two" }]);
+    await parts(a).save({ uuid: "part", name: "lid", note: "old", box: shelf! });
+    await library.settle(a, b);
+    // b hears of a, and a does not hear of b.
+    library.network.cutOneWay({ from: "b", to: "a" });
+    await boxes(b).delete({ uuid: "two" });
+    await library.clock.advance(100);
+    await parts(a).update({ uuid: "part" }, { note: null, box: other! });
+    await library.clock.advance(100);
+    expect((await b.tidemark.status()).parked.hidden).toBe(1);
+    await parts(a).update({ uuid: "part" }, { box: shelf! });
+    await library.clock.advance(100);
+    expect(await parts(b).findOneByOrFail({ uuid: "part" })).toMatchObject({ name: "lid", note: null });
+    library.network.heal("a", "b");
+    await library.settle(a, b);
+  });
+});
+
 describe("records that the schema of one table can't hold together", () => {
   for (const [what, values] of [
     ["column", { code: "same" }],
@@ -243,6 +265,26 @@ describe("records that the schema of one table can't hold together", () => {
     await boxes(a).delete({ uuid: "of-a" });
     await library.settle(a, b);
     expect(await parts(a).find({ relations: { box: true } })).toMatchObject([{ uuid: "part", box: { uuid: "of-b" } }]);
+    await calm(a, b);
+  });
+
+  it("keep a change to NULL that came with the clash", async () => {
+    const pair = await newPair();
+    const { a, b } = pair;
+    await boxes(a).save([
+      { uuid: "one", code: "1" },
+      { uuid: "two", code: "2", label: "old" },
+    ]);
+    await library.settle(a, b);
+    await apart(
+      pair,
+      () => boxes(a).update({ uuid: "one" }, { code: "same" }),
+      () => boxes(b).update({ uuid: "two" }, { code: "same", label: null }),
+    ).catch(() => {});
+    expect((await a.tidemark.status()).quarantined).toBe(1);
+    await boxes(a).update({ uuid: "one" }, { code: "other" });
+    await library.settle(a, b);
+    expect(await box(a, "two")).toMatchObject({ code: "same", label: null });
     await calm(a, b);
   });
 

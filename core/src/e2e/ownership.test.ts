@@ -78,6 +78,12 @@ async function tables(kernel: TestKernel): Promise<unknown> {
   };
 }
 
+async function pruned(kernel: TestKernel) {
+  const pruning = kernel.tidemark.services.get(logMaintenance).prune();
+  await library.clock.settle();
+  return await pruning;
+}
+
 async function expectTakenBack(kernel: TestKernel, record: string): Promise<void> {
   expect(kernel.recordedOf("changeRefused").map((event) => event.record)).toContain(record);
   const journal = await kernel.tidemark.journal({ kind: "refused-change" });
@@ -108,6 +114,25 @@ describe("a record that another device owns", () => {
     await expectTakenBack(b, "root-a");
     const [entry] = await b.tidemark.journal({ kind: "refused-change" });
     expect(entry!.values).toMatchObject({ name: "mine now", thumb: null });
+  });
+
+  it("is put back with what refers to it by a peer that remembers more than this device", async () => {
+    const { a, b } = await owners();
+    const about = await b.dataSource.getRepository(Item).findOneByOrFail({ uuid: "root-b" });
+    await b.dataSource.getRepository(Remark).save({ uuid: "remark", text: "well done", about });
+    await library.settle(a, b);
+    for (const kernel of [a, b]) await kernel.tidemark.services.get(logMaintenance).acknowledge();
+    await library.clock.advance(1_000);
+    library.network.cut("a", "b");
+    await a.dataSource.getRepository(Item).update({ uuid: "root-b" }, { name: "mine now" });
+    const { stamps } = await pruned(a);
+    expect(stamps).toBeGreaterThan(0);
+    library.network.heal("a", "b");
+    await library.settle(a, b);
+    await expectTakenBack(a, "root-b");
+    expect(await a.dataSource.getRepository(Remark).find({ relations: { about: true } })).toMatchObject([
+      { uuid: "remark", about: { uuid: "root-b", name: "root" } },
+    ]);
   });
 
   it("is put back after a deletion, with all that SQLite deleted along with it", async () => {

@@ -180,7 +180,9 @@ export class Applier {
             set.add(working);
             added.push(working);
           }
-          if (lost !== undefined) working.values[model.columns.indexOf(lost.column)] ??= lost.target;
+          if (lost === undefined) return;
+          const at = model.columns.indexOf(lost.column);
+          if (working.values[at] === undefined) working.values[at] = lost.target;
         });
         this.#completeReferences(tx.db, model, added);
       }

@@ -75,7 +75,8 @@ function allValues(db: Sqlite, working: WorkingRecord, reader: RecordReader): Ma
   if (working.hasRow) {
     // A change that was refused: the row has the older values, the record is the row with the change laid over it.
     const row = reader.readByIdentity(db, working.model, [working.record]).get(working.record);
-    if (row !== undefined) working.values = working.values.map((value, index) => value ?? row[index]);
+    if (row !== undefined)
+      working.values = working.values.map((value, index) => (value === undefined ? row[index] : value));
   }
   return valuesByNumber(working, () => true);
 }

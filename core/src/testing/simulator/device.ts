@@ -1,7 +1,7 @@
 // One device of a simulated library: a real kernel on a real file, in a process that can end at any statement and start
 // again on what it has left. Its clock, its disk and its place in the network belong to the machine and outlive it.
 
-import { writeFileSync } from "node:fs";
+import { statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AnyPlugin, KernelEvents, LogFields, Logger, Random } from "@tidemark/plugin-api";
 import Database from "better-sqlite3";
@@ -38,6 +38,8 @@ export interface DeviceOptions {
   readonly random: () => Random;
   readonly settings: Pick<TidemarkSettings, "replication" | "storage" | "clock" | "pool">;
   readonly schema: SchemaVersion;
+  /** Whether the write-ahead log is emptied into the database now and then. */
+  readonly checkpoints: boolean;
   readonly plugins: () => readonly AnyPlugin[];
 }
 
@@ -87,6 +89,7 @@ export class SimulatedDevice {
   #kernel: TestKernel | null = null;
   #files = 0;
   #everStarted = false;
+  #durableLogBytes = 0;
   #onCrashed: (() => void) | null = null;
   readonly #options: DeviceOptions;
   readonly #around: DeviceSurroundings;
@@ -117,6 +120,11 @@ export class SimulatedDevice {
   get kernel(): TestKernel {
     if (this.#kernel === null) throw new Error(`${this.name} is not running`);
     return this.#kernel;
+  }
+
+  /** How much of the write-ahead log a loss of power can't take; it only grows where there are no checkpoints. */
+  get durableLogBytes(): number {
+    return this.#durableLogBytes;
   }
 
   get everStarted(): boolean {
@@ -284,11 +292,14 @@ export class SimulatedDevice {
       before.recoverTo(path);
       before.bury();
     }
+    this.#durableLogBytes = 0;
     this.#disk = new SimulatedDisk({
       path,
+      checkpoints: this.#options.checkpoints,
       nowMs: () => this.#around.timeline.elapsedMs,
       observer: {
         committed: (commit) => {
+          if (commit.durable) this.#durableLogBytes = statSync(`${path}-wal`).size;
           try {
             this.watch.committed(this.disk, commit);
           } catch (error) {

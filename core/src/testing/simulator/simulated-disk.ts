@@ -59,6 +59,7 @@ export class SimulatedDisk {
   readonly path: string;
   readonly #observer: DiskObserver;
   readonly #nowMs: () => number;
+  readonly #checkpoints: boolean;
   readonly #roles = new Map<Sqlite, Role>();
   readonly #unseen = new Map<Sqlite, Map<string, Statement>>();
   readonly #faults: Faults = { lockedUntilMs: 0, failingCommits: 0 };
@@ -73,14 +74,18 @@ export class SimulatedDisk {
     path,
     observer,
     nowMs,
+    checkpoints,
   }: {
     readonly path: string;
     readonly observer: DiskObserver;
     readonly nowMs: () => number;
+    /** Whether the write-ahead log is emptied into the database now and then. */
+    readonly checkpoints: boolean;
   }) {
     this.path = path;
     this.#observer = observer;
     this.#nowMs = nowMs;
+    this.#checkpoints = checkpoints;
   }
 
   /** For the data source's `driver`. */
@@ -190,6 +195,12 @@ export class SimulatedDisk {
     this.failingCommits = 0;
   }
 
+  /** Copies the files to `path` as they are; what is not committed does not count. */
+  copyTo(path: string): void {
+    for (const file of FILES)
+      if (existsSync(`${this.path}${file}`)) copyFileSync(`${this.path}${file}`, `${path}${file}`);
+  }
+
   /** Copies what the ended process has left to `path`. */
   recoverTo(path: string): void {
     const source = this.#crash?.powerLoss ? `${this.path}.durable` : `${this.path}.left`;
@@ -222,7 +233,7 @@ export class SimulatedDisk {
   #opened(connection: Sqlite): void {
     const pragma = (text: string) => Database.prototype.pragma.call(connection, text);
     pragma("synchronous = OFF");
-    pragma(`wal_autocheckpoint = ${AUTOCHECKPOINT_PAGES}`);
+    pragma(`wal_autocheckpoint = ${this.#checkpoints ? AUTOCHECKPOINT_PAGES : 0}`);
     this.#roles.set(connection, this.#roles.size === 0 ? "application" : "other");
   }
 

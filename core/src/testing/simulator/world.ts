@@ -18,6 +18,10 @@ export interface WorldOptions {
   readonly seed: number;
   readonly profile: ProfileName;
   readonly directory: string;
+  /** Default: the seed draws it. */
+  readonly size?: number;
+  /** Whether write-ahead logs are emptied into their databases now and then. Default true. */
+  readonly checkpoints?: boolean;
 }
 
 /** Whom a device dials, by their places in the list. */
@@ -59,7 +63,7 @@ export class World {
   #violation: Violation | null = null;
   readonly #starts = new Map<string, number>();
 
-  constructor({ seed, profile, directory }: WorldOptions) {
+  constructor({ seed, profile, directory, size, checkpoints = true }: WorldOptions) {
     this.seed = seed;
     this.chance = Chance.of(seed, "steps");
     const plan = Chance.of(seed, "plan");
@@ -82,7 +86,7 @@ export class World {
         this.trace.say(from, `-> ${to} ${describeFrame(frame)}`, "frame");
       },
     });
-    const names = NAMES.slice(0, plan.weighted(SIZES));
+    const names = NAMES.slice(0, size ?? plan.weighted(SIZES));
     this.links = drawLinks(plan, names);
     this.work = new Work({ chance: Chance.of(seed, "work"), devices: names });
     // Wrong clocks are set right only when their stamps have come to pass: hours, in which little should be done.
@@ -111,6 +115,7 @@ export class World {
           },
           settings,
           schema: 1,
+          checkpoints,
           plugins: () => (this.pluginsInstalled ? [mischief(moodOf)] : []),
         },
         {
