@@ -67,7 +67,8 @@ export function checkServedPage(
 }
 
 /**
- * Applies a page whose range is open. Resolves with the account as it is then, and whether nothing is open any more. Throws
+ * Applies a page whose range is open. Resolves with the account as it is then, whether nothing is open any more, and how
+ * many records were kept aside because what they refer to is not here. Throws
  * `TIDEMARK_BACKFILL_OUTDATED`, having made the backfill start over, when the server has forgotten more than was noted.
  */
 export async function applyServedPage(
@@ -84,7 +85,7 @@ export async function applyServedPage(
     readonly servers: ReadonlySet<string>;
     readonly inspect: ReceivedPage["inspect"];
   },
-): Promise<{ readonly record: BackfillRecord; readonly last: boolean }> {
+): Promise<{ readonly record: BackfillRecord; readonly last: boolean; readonly parked: number }> {
   const { model: name, stretch } = page;
   const { registry, connection, clock } = library.deps;
   const model = registry.byName.get(name);
@@ -92,8 +93,9 @@ export async function applyServedPage(
   // Only pages close ranges, one page at a time: what is open now is open in the transaction too.
   const last = isComplete(order, advanced(loadBackfill(connection), page));
   let record: BackfillRecord | null = null;
+  let parked = 0;
   try {
-    await applyPage(library, {
+    const { counts } = await applyPage(library, {
       peer: page.peer,
       phase: "backfill",
       page: page.records,
@@ -107,6 +109,7 @@ export async function applyServedPage(
         if (last) completeBackfill(library, tx, servers, record);
       },
     });
+    parked = counts.parked;
   } catch (error) {
     if (isTidemarkError(error, "TIDEMARK_BACKFILL_OUTDATED")) {
       await library.write("start the backfill over", ({ db }) =>
@@ -115,7 +118,7 @@ export async function applyServedPage(
     }
     throw error;
   }
-  return { record: record!, last };
+  return { record: record!, last, parked };
 }
 
 /** Whether nothing is open any more. */

@@ -14,6 +14,7 @@ import { noteFurtherPlan } from "./backfill-plan.js";
 import { isWithin, type Stretch } from "./backfill-ranges.js";
 import type { BackfillSource } from "./backfill-source.js";
 import { type BackfillRecord, cursorOf, loadBackfill } from "./backfill-store.js";
+import { fetchTargets } from "./backfill-targets.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { MAX_BOUNDS } from "./messages.js";
@@ -66,6 +67,8 @@ export class BackfillRun {
   /** As stored. Pages alone move them, one at a time. */
   #progress: Pick<BackfillRecord, "cursors" | "total">;
   #applying: Promise<unknown> = Promise.resolve();
+  /** Records that were fetched ahead, or asked for in vain. */
+  readonly #askedFor = new Set<string>();
   #lastError: unknown = null;
   /** Calls that are under way. */
   #busy = 0;
@@ -216,7 +219,7 @@ export class BackfillRun {
     if (!isWithin(cursorOf(this.#progress, model).open, page.stretch)) {
       throw refused("the range of a page is not open any more");
     }
-    const { record, last } = await this.#blaming(source, () =>
+    const { record, last, parked } = await this.#blaming(source, () =>
       applyServedPage(library, page, { order: this.#order, servers: this.#servers, inspect }),
     );
     this.#progress = record;
@@ -230,6 +233,29 @@ export class BackfillRun {
       allTotal: record.total,
     });
     if (last) this.#end(null);
+    else if (parked > 0) this.#fetchTargets(source, page);
+  }
+
+  /** What has been made since the range that it belongs to was taken in. Nobody waits for it. */
+  #fetchTargets({ peer, fetch }: BackfillSource, { model: name, records }: ServedPage): void {
+    const { library } = this.#options;
+    const model = library.deps.registry.byName.get(name);
+    if (model === undefined) return;
+    const inTurn = (work: () => Promise<void>) => {
+      const done = this.#applying.then(() => {
+        if (this.#over) throw refused("the backfill is over");
+        return work();
+      });
+      this.#applying = done.catch(() => {});
+      return done;
+    };
+    const identities = records.groups.flatMap((group) => group.r.map(([identity]) => identity));
+    fetchTargets({ library, peer, fetch, inTurn, asked: this.#askedFor }, { model, records: identities }).catch(
+      (error: unknown) => {
+        // It comes with the next catch-up; and what is wrong with the peer shows with its pages.
+        library.deps.logger.debug("What records of a backfill refer to could not be fetched ahead", { peer, error });
+      },
+    );
   }
 
   /** The range as a stretch, if it is open. */

@@ -1,6 +1,7 @@
 import type { Survey } from "./backfill-bounds.js";
 import type { Stretch } from "./backfill-ranges.js";
 import type { MessageOf } from "./messages.js";
+import type { FetchRecords } from "./restore.js";
 
 /** A session as the backfill of this device sees it: a peer that can be asked. */
 export interface BackfillSource {
@@ -16,6 +17,7 @@ export interface BackfillSource {
     readonly maxBytes: number | undefined;
   }): Promise<{ readonly answer: MessageOf<"backfill-rows">; readonly bytes: number }>;
   bounds(model: string, survey: Survey): Promise<readonly string[]>;
+  readonly fetch: FetchRecords;
   /** Ends the session because of an error, which is decided upon. */
   fail(error: unknown): void;
 }

@@ -261,6 +261,7 @@ export class Session {
         const survey = { t: "backfill-survey", request, model, after, upTo, every, limit } as const;
         return (await this.#ask(`request ${request}`, survey, "backfill-bounds")).bounds;
       },
+      fetch: (model, records) => this.#fetch(model, records),
       fail: (error) => this.#fail(error),
     };
     return this.#source;

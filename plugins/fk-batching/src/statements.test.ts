@@ -124,8 +124,9 @@ it("makes no look-ups for records that have waited for their target either", asy
     });
   await Promise.all([entries, b.next("backfillCompleted", undefined, { past: true })]);
   await devices.settle(a, b);
-  expect(b.recordedOf("batchApplied").reduce((sum, { counts }) => sum + counts.parked, 0)).toBeGreaterThan(100);
-  expect(b.recordedOf("recordHealed").length).toBeGreaterThan(100);
+  // A page of them, which shows what is missing.
+  expect(b.recordedOf("batchApplied").reduce((sum, { counts }) => sum + counts.parked, 0)).toBeGreaterThan(10);
+  expect(b.recordedOf("recordHealed").length).toBeGreaterThan(10);
   expect(statements.single).toBe(0);
   expect(b.recordedOf("batchApplied").reduce((sum, batch) => sum + batch.referenceLookups, 0)).toBe(0);
 });
