@@ -22,6 +22,11 @@ const good: PruningFacts = {
   recordsCaughtUp: 70,
   threeInStep: true,
   afterReturn: [small, small, small],
+  beforeRemoval: [
+    { ...small, logEntries: 40 },
+    { ...small, logEntries: 40 },
+  ],
+  afterRemoval: [small, small],
 };
 
 it("finds nothing wrong where nothing is", () => {
@@ -42,6 +47,8 @@ it.each<[string, Partial<PruningFacts>]>([
   ["without another backfill", { recordsCaughtUp: 69 }],
   ["empty again", { afterReturn: [small, small, { ...small, logEntries: 1 }] }],
   ["and the sync tables under 1 MiB", { afterReturn: [small, { ...small, bytes: 2_000_000 }, small] }],
+  ["the others keep what it lacks", { beforeRemoval: [small, { ...small, logEntries: 40 }] }],
+  ["nobody waits for it", { afterRemoval: [small, { ...small, logEntries: 1 }] }],
 ])("notices: %s", (what, spoilt) => {
   const faults = faultsIn({ checks: pruningChecks({ ...good, ...spoilt }) });
   expect(faults).toHaveLength(1);

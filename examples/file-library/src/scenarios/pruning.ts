@@ -9,7 +9,7 @@ import { type Check, type Figure, isEqual, isTrue, type Scenario, type ScenarioC
 
 /**
  * A library that forgets what everybody has, and nothing else: two members that acknowledge, then a third one that goes
- * away and must find everything when it comes back.
+ * away and must find everything when it comes back, and that is removed when it goes away for good.
  */
 const CONTENTS: Readonly<Record<ScenarioContext["size"], number>> = { full: 12_000, small: 400 };
 const MIB = 1_048_576;
@@ -46,6 +46,9 @@ export interface PruningFacts {
   readonly recordsCaughtUp: number;
   readonly threeInStep: boolean;
   readonly afterReturn: readonly SyncSize[];
+  /** Of those that stayed, when the third one was gone again: before it was removed, and after. */
+  readonly beforeRemoval: readonly SyncSize[];
+  readonly afterRemoval: readonly SyncSize[];
 }
 
 export const pruning: Scenario = {
@@ -123,6 +126,19 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
   const threeInStep = await library.comeInStep(a, b, c);
   const recordsCaughtUp = receivedBy(c) - receivedBefore;
   await library.pass(60_000);
+  const afterReturn = await Promise.all([a, b, c].map(sizeOf));
+
+  tell("it goes away for good, and is removed");
+  library.network.cut("a", "c");
+  await editFirst(a.dataSource, changed, "document");
+  await library.comeInStep(a, b);
+  await library.pass(AWAY_MS);
+  const beforeRemoval = await Promise.all([a, b].map(sizeOf));
+  await a.tidemark.removeMember("c");
+  await library.comesToPass(async () => {
+    const sizes = await Promise.all([a, b].map(sizeOf));
+    return sizes.every(({ logEntries }) => logEntries === 0);
+  });
   return {
     contents,
     peak,
@@ -134,7 +150,9 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
     backfillsOfThird: c.recordedOf("backfillStarted").length,
     recordsCaughtUp,
     threeInStep,
-    afterReturn: await Promise.all([a, b, c].map(sizeOf)),
+    afterReturn,
+    beforeRemoval,
+    afterRemoval: await Promise.all([a, b].map(sizeOf)),
   };
 }
 
@@ -180,6 +198,12 @@ export function pruningChecks(facts: PruningFacts): readonly Check[] {
       bytes(facts.afterReturn).every((size) => size < MIB),
       bytes(facts.afterReturn),
     ),
+    isTrue(
+      "when it goes away for good, the others keep what it lacks",
+      entries(facts.beforeRemoval).every((count) => count > 0),
+      entries(facts.beforeRemoval),
+    ),
+    isEqual("until it is removed: then nobody waits for it", entries(facts.afterRemoval), [0, 0]),
   ];
 }
 
