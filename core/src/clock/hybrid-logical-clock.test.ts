@@ -10,7 +10,7 @@ const wallTimes = fc.oneof(
   fc.constant(Number.NaN),
   fc.constant(-1),
 );
-const hlcs = fc.integer({ min: 0, max: fromPhysicalMs(Date.UTC(2088, 0, 1)) });
+const hlcs = fc.integer({ min: 0, max: (Date.UTC(2088, 0, 1) - Date.UTC(2020, 0, 1)) * 4096 });
 
 describe("hybrid logical clock", () => {
   it("follows the wall clock while that moves on", () => {
@@ -79,6 +79,12 @@ describe("hybrid logical clock", () => {
     expect(clock.tick()).toBe(fromPhysicalMs(NOVEMBER_2026));
   });
 
+  it("counts up to the last integer that is exact, and says where the wall clock stands when there is none left", () => {
+    const clock = new HybridLogicalClock({ now: () => 1_234, highWater: Number.MAX_SAFE_INTEGER - 1 });
+    expect(clock.tick()).toBe(Number.MAX_SAFE_INTEGER);
+    expect(() => clock.tick()).toThrow(/stands at 1234 ms/);
+  });
+
   it("receives nothing that is not a time", () => {
     const clock = new HybridLogicalClock({ now: () => 0, highWater: 5 });
     for (const hlc of [-1, 1.5, Number.NaN, 2 ** 53, Number.POSITIVE_INFINITY]) {
@@ -86,6 +92,7 @@ describe("hybrid logical clock", () => {
         expect.toSatisfy((error) => isTidemarkError(error, "TIDEMARK_CLOCK_NOT_AN_HLC")),
       );
     }
+    expect(() => clock.receive(-7)).toThrow(/^.*-7 is not an integer/);
     expect(clock.highWater).toBe(5);
   });
 });

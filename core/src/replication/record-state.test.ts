@@ -13,6 +13,7 @@ import {
   newestBirth,
   type RecordState,
   referenceHolds,
+  SETTLED,
   type Stamp,
   stampOrder,
   UNKNOWN,
@@ -173,6 +174,113 @@ describe("joining", () => {
   });
 });
 
+/** All that a state says, in a form that can be compared. */
+function written({ births, death, columns }: RecordState): unknown {
+  return {
+    births: births.map(({ hlc, origin, age = hlc }) => [hlc, origin, age]),
+    death: [death.hlc, death.origin],
+    columns: [...columns].map(([column, { hlc, origin }]) => [column, hlc, origin]).sort(),
+  };
+}
+
+const living = (...births: readonly Birth[]): RecordState => ({ births, death: UNSTAMPED, columns: new Map() });
+const edit = (column: number, at: Stamp): RecordState => ({
+  births: [],
+  death: UNSTAMPED,
+  columns: new Map([[column, at]]),
+});
+
+describe("a join", () => {
+  it("tells whether the state is another one than before", () => {
+    fc.assert(
+      fc.property(changes, (list) => {
+        let { state } = FIRST;
+        for (const { state: incoming } of [...list, ...list].map(messageOf)) {
+          const join = joinStates({ local: state, incoming, order });
+          expect(join.changed).toBe(JSON.stringify(written(join.state)) !== JSON.stringify(written(state)));
+          expect(joinStates({ local: join.state, incoming, order }).changed).toBe(false);
+          state = join.state;
+        }
+      }),
+      { seed: 14, numRuns: 500 },
+    );
+  });
+
+  it("takes the earlier one of two ages of the same birth", () => {
+    const joined = (mine: number | undefined, theirs: number | undefined) => {
+      const birth = (age: number | undefined): Birth => ({ hlc: 20, origin: 1, ...(age !== undefined && { age }) });
+      const { state, changed } = joinStates({ local: living(birth(mine)), incoming: living(birth(theirs)), order });
+      return [state.births, changed];
+    };
+    expect(joined(8, 5)).toEqual([[{ hlc: 20, origin: 1, age: 5 }], true]);
+    expect(joined(5, 8)).toEqual([[{ hlc: 20, origin: 1, age: 5 }], false]);
+    expect(joined(undefined, 8)).toEqual([[{ hlc: 20, origin: 1, age: 8 }], true]);
+    expect(joined(8, undefined)).toEqual([[{ hlc: 20, origin: 1, age: 8 }], false]);
+  });
+
+  it("keeps a life from before the floor until any death comes", () => {
+    expect(isLiving(joinStates({ local: SETTLED, incoming: UNKNOWN, order }).state)).toBe(true);
+    expect(isLiving(joinStates({ local: UNKNOWN, incoming: SETTLED, order }).state)).toBe(true);
+    const death = diedLocally({ hlc: 1, origin: 1 });
+    expect(isLiving(joinStates({ local: SETTLED, incoming: death, order }).state)).toBe(false);
+    expect(isLiving(joinStates({ local: death, incoming: SETTLED, order }).state)).toBe(false);
+  });
+
+  it("keeps no birth at its death, and no stamp of a column at its birth", () => {
+    const at = { hlc: 20, origin: 1 };
+    expect(isLiving(joinStates({ local: living(at), incoming: diedLocally(at), order }).state)).toBe(false);
+    expect(joinStates({ local: living(at), incoming: edit(1, at), order }).state.columns.size).toBe(0);
+  });
+
+  it("gives nothing to a column that did not come", () => {
+    const join = joinStates({ local: SETTLED, incoming: edit(1, { hlc: 9, origin: 1 }), order, ties: "all" });
+    expect([join.wins(1), join.wins(2)]).toEqual([true, false]);
+  });
+
+  it("takes no value from a life that is over", () => {
+    const dead = diedLocally({ hlc: 30, origin: 2 });
+    const wins = (at: Stamp) => joinStates({ local: dead, incoming: edit(1, at), order }).wins(1);
+    expect(
+      [
+        { hlc: 29, origin: 2 },
+        { hlc: 30, origin: 2 },
+        { hlc: 31, origin: 2 },
+      ].map(wins),
+    ).toEqual([false, false, true]);
+  });
+
+  it("takes a value without a stamp only where nothing is known that its sender could not have forgotten", () => {
+    const wins = (local: RecordState, forgotten: number, ties: "none" | "unstamped") =>
+      joinStates({ local, incoming: SETTLED, order, ties, forgotten }).wins(1);
+    expect(wins(UNKNOWN, 0, "none")).toBe(true);
+    const dead = diedLocally({ hlc: 30, origin: 2 });
+    expect([wins(dead, 0, "none"), wins(dead, 29, "none"), wins(dead, 30, "none")]).toEqual([false, false, true]);
+    const born = living({ hlc: 10, origin: 2 });
+    expect([wins(born, 9, "unstamped"), wins(born, 10, "unstamped"), wins(born, 10, "none")]).toEqual([
+      false,
+      true,
+      false,
+    ]);
+  });
+
+  it("lets no stamp win against a younger one, whatever ties do and the sender may have forgotten", () => {
+    const local = living({ hlc: 10, origin: 2 });
+    const incoming = living({ hlc: 8, origin: 2 });
+    for (const forgotten of [0, 10]) {
+      expect(joinStates({ local, incoming, order, ties: "all", forgotten }).wins(1)).toBe(false);
+    }
+  });
+});
+
+describe("a record of which no stamp is left", () => {
+  it("lives if it is here, and does not if nothing is known", () => {
+    expect([isLiving(SETTLED), isLiving(UNKNOWN)]).toEqual([true, false]);
+    expect([newestBirth(SETTLED), newestBirth(UNKNOWN)]).toEqual([UNSTAMPED, UNSTAMPED]);
+    expect([lifeOf(SETTLED), lifeOf(UNKNOWN)]).toEqual([UNSTAMPED, UNSTAMPED]);
+    expect([SETTLED.death, UNKNOWN.death]).toEqual([UNSTAMPED, UNSTAMPED]);
+  });
+});
+
 describe("local changes", () => {
   it("start a life that inherits nothing from one that is known or lies below the floor", () => {
     const born = bornLocally(UNKNOWN, { hlc: 50, origin: 1 }, 40, order);
@@ -200,11 +308,15 @@ describe("stamps", () => {
     expect(order.compare({ hlc: 2, origin: 1 }, { hlc: 2, origin: 3 })).toBeLessThan(0);
     expect(order.compare({ hlc: 2, origin: ANY_ORIGIN }, { hlc: 2, origin: 3 })).toBeGreaterThan(0);
     expect(order.compare(UNSTAMPED, { hlc: 0, origin: 2 })).toBe(0);
+    const floor = { hlc: 2, origin: ANY_ORIGIN };
+    expect(order.compare(floor, { ...floor })).toBe(0);
   });
 
   it("of references count only if they are younger than the life of their target", () => {
     const reference = { hlc: 20, origin: 1 };
     expect(referenceHolds({ reference, life: UNSTAMPED, order })).toBe(true);
+    expect(referenceHolds({ reference: UNSTAMPED, life: UNSTAMPED, order })).toBe(true);
+    expect(referenceHolds({ reference, life: reference, order })).toBe(false);
     expect(referenceHolds({ reference, life: { hlc: 19, origin: 2 }, order })).toBe(true);
     expect(referenceHolds({ reference, life: { hlc: 21, origin: 2 }, order })).toBe(false);
   });
