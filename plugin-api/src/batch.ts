@@ -74,7 +74,10 @@ export interface ApplyBatch {
 export interface ApplyBatchChange {
   /** Absent: those that were given, less those that `deferred` or `rejected` name. */
   readonly operations?: readonly Operation[];
-  /** Added to those that were given; may name targets that the batch does not have. */
+  /**
+   * Added to those that were given; may name targets that the batch does not have. To be looked up within the call: the
+   * kernel looks them up anew if somebody has committed since the batch was given, and trusts them otherwise.
+   */
   readonly resolutions?: BatchResolutions;
   /** Absent: as they were given. */
   readonly deferred?: readonly OperationOutcome[];
