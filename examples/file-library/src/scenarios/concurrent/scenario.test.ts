@@ -68,6 +68,7 @@ it("finds nothing wrong where nothing is", () => {
 it.each<[string, (facts: ConcurrentFacts) => ConcurrentFacts]>([
   ["was still indexing", (facts) => ({ ...facts, leftWhenJoined: 0 })],
   ["timed out", (facts) => withB(facts, { pool: { ...facts.figures.B.pool, timeOuts: 1 } })],
+  ["for as long as that", (facts) => withB(facts, { pool: { ...facts.figures.B.pool, longestWriterWaitMs: 30_000 } })],
   ["failed", (facts) => withB(facts, { failures: ["TIDEMARK_SESSION_LOST"] })],
   ["took in the library once", (facts) => withB(facts, { backfills: 2 })],
   [

@@ -56,6 +56,8 @@ export type MakeDevice = (name: "A" | "B", onProgress: (progress: ConcurrentProg
 /** Nothing has moved for so long: the devices will not come into step any more. */
 const STALL_MS = 180_000;
 const LOOK_INTERVAL_MS = 250;
+/** The kernel's, by default. A write has no time-out: after this time it is reported, and goes on waiting. */
+const ACQUIRE_TIMEOUT_MS = 30_000;
 
 export function concurrentIndexing(make: MakeDevice): Scenario {
   return {
@@ -171,6 +173,11 @@ export function concurrentChecks({
       "no wait for a connection timed out",
       each((name) => figures[name].pool.timeOuts),
       { A: 0, B: 0 },
+    ),
+    isTrue(
+      "no write has waited for its turn for as long as that",
+      names.every((name) => figures[name].pool.longestWriterWaitMs < ACQUIRE_TIMEOUT_MS),
+      names.map((name) => formatDuration(figures[name].pool.longestWriterWaitMs)).join(", "),
     ),
     isEqual(
       "no round and no backfill failed",
