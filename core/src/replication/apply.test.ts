@@ -189,7 +189,7 @@ class Device {
 }
 
 const at = (hlc: number, origin = 2): Stamp => ({ hlc, origin });
-const counts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, deferred: 0 };
+const counts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
 
 let device: Device;
 beforeEach(() => {
@@ -290,7 +290,7 @@ describe("what comes from a peer", () => {
 
   it.each([
     ["deferred", { deferred: 1 }],
-    ["quarantined", { quarantined: 1 }],
+    ["quarantined", { rejected: 1 }],
   ] as const)("stays out of its table when a transform says that it is %s", (kind, counted) => {
     const withheld = ({ record }: IncomingRecord) => (record === "d" ? { kind, reason: "because" } : null);
     const { models } = device.apply([device.folder("d", at(10)), device.folder("e", at(10))], { withheld });
