@@ -57,6 +57,35 @@ describe("hybrid logical clock", () => {
     );
   });
 
+  it("agrees with a clock that keeps milliseconds and counter apart, and carries by hand", () => {
+    const EPOCH = Date.UTC(2020, 0, 1);
+    const steps = fc.array(
+      // Near each other, so that the wall clock stands still, steps back and catches up again.
+      fc.record({ deltaMs: fc.integer({ min: -3, max: 3 }), times: fc.constantFrom(1, 1, 2, 4_095, 4_096, 4_097) }),
+      { minLength: 1, maxLength: 12 },
+    );
+    fc.assert(
+      fc.property(steps, (sequence) => {
+        let wall = NOVEMBER_2026;
+        const clock = new HybridLogicalClock({ now: () => wall, highWater: 0 });
+        let ms = EPOCH;
+        let counter = 0;
+        for (const { deltaMs, times } of sequence) {
+          wall += deltaMs;
+          for (let count = 0; count < times; count++) {
+            if (wall > ms) [ms, counter] = [wall, 0];
+            else if (counter < 4_095) counter += 1;
+            else [ms, counter] = [ms + 1, 0];
+            const hlc = clock.tick();
+            if (hlc !== (ms - EPOCH) * 4_096 + counter || physicalMs(hlc) !== ms) expect([hlc, ms]).toEqual([counter]);
+          }
+        }
+        expect(clock.highWater).toBe((ms - EPOCH) * 4_096 + counter);
+      }),
+      { seed: 20261122, numRuns: 200 },
+    );
+  });
+
   it("keeps the millisecond of every time from 2020 on", () => {
     fc.assert(
       fc.property(fc.integer({ min: Date.UTC(2020, 0, 1), max: Date.UTC(2089, 0, 1) }), (ms) => {

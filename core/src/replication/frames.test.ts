@@ -31,6 +31,35 @@ describe("frames", () => {
     );
   });
 
+  it("are put together wherever they were cut, by whomever", () => {
+    fc.assert(
+      fc.property(
+        fc.array(
+          fc.record({
+            length: fc.integer({ min: 1, max: 40_000 }),
+            cuts: fc.array(fc.integer({ min: 1_023, max: 9_000 }), { maxLength: 6 }),
+          }),
+          { minLength: 1, maxLength: 5 },
+        ),
+        (messages) => {
+          const assembler = new MessageAssembler();
+          for (const { length, cuts } of messages) {
+            const whole = message(length);
+            let at = 0;
+            for (const cut of cuts) {
+              if (at + cut >= length) break;
+              expect(assembler.take(Buffer.concat([Uint8Array.of(1), whole.subarray(at, at + cut)]))).toBeNull();
+              at += cut;
+            }
+            const last = assembler.take(at === 0 ? whole : Buffer.concat([Uint8Array.of(2), whole.subarray(at)]));
+            expect(Buffer.from(last!).equals(whole)).toBe(true);
+          }
+        },
+      ),
+      { numRuns: 200, seed: 8 },
+    );
+  });
+
   it("refuse a message that nobody would put together again", () => {
     expect(() => [...framesOf(new Uint8Array(MAX_MESSAGE_BYTES + 1))]).toThrow(
       expect.objectContaining({ code: "TIDEMARK_RECORD_TOO_LARGE" }),

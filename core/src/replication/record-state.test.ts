@@ -124,6 +124,28 @@ describe("joining", () => {
     );
   });
 
+  it("is commutative and idempotent, for whole states", () => {
+    fc.assert(
+      fc.property(changes, changes, (left, right) => {
+        // One stamp names one change on both sides.
+        const known = new Set(left.map(({ stamp: at }) => `${at.hlc}/${at.origin}`));
+        const others = right.filter(({ stamp: at }) => !known.has(`${at.hlc}/${at.origin}`));
+        const one = left.map(messageOf).reduce(merge, FIRST);
+        const other = others.map(messageOf).reduce(merge, FIRST);
+        const both = merge(one, other);
+        expect(meaning(both)).toEqual(meaning(merge(other, one)));
+        for (const again of [one, other, both]) {
+          const join = joinStates({ local: both.state, incoming: again.state, order });
+          expect(join.changed).toBe(false);
+          expect(join.state).toEqual(both.state);
+          // Of equal stamps neither wins: nothing is written twice.
+          expect(COLUMNS.filter((column) => join.wins(column))).toEqual([]);
+        }
+      }),
+      { seed: 14, numRuns: 2_000 },
+    );
+  });
+
   it("agrees with a record that never forgets", () => {
     fc.assert(
       fc.property(changes, (list) => {

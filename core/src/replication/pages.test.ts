@@ -1,0 +1,282 @@
+import Database from "better-sqlite3";
+import fc from "fast-check";
+import { afterEach, describe, expect, it } from "vitest";
+import { compareIdentities } from "../registry/identity-form.js";
+import { LogTransaction } from "../storage/log-transaction.js";
+import { Members, saveMember } from "../storage/members.js";
+import { handMadeRegistry } from "../storage/models.test-support.js";
+import { nameAllocator } from "../storage/names.js";
+import { park, unpark } from "../storage/parked.js";
+import { RecordReader } from "../storage/record-reader.js";
+import { migrateSyncTables } from "../storage/schema.js";
+import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
+import { readBackfillPage } from "./backfill-page.js";
+import { readChangePage } from "./change-page.js";
+import { checkWireRecords, decodeRecords } from "./decode-records.js";
+import type { EncodeDeps } from "./encode-records.js";
+import { joinStates, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
+import type { WireRecords } from "./wire-records.js";
+
+// Pages of a backfill and pages of the log, with limits drawn by chance, while things go on changing between them.
+
+const MODEL = 1;
+/** In an order that is not that of JavaScript, and some that lie close together. */
+const IDENTITIES = ["a", "a-", "aa", "B", "b", "c", "d", "e", "f", "g", "é", "\uff5e", "\u{1f600}", "z1", "z10", "z2"];
+
+const open: Database.Database[] = [];
+afterEach(() => {
+  for (const db of open.splice(0)) db.close();
+});
+
+/** A device with one model and three members. */
+class Store {
+  readonly db = new Database(":memory:");
+  readonly members = new Members();
+  readonly deps: EncodeDeps;
+  #hlc = 10;
+
+  constructor() {
+    open.push(this.db);
+    this.db.exec("CREATE TABLE note (id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, title TEXT, body TEXT)");
+    migrateSyncTables({ db: this.db, logId: "log" });
+    for (const name of ["x", "y", "z"]) {
+      saveMember(this.db, { origin: `origin-${name}`, deviceId: name, name, joinHlc: 1, sponsor: null });
+    }
+    this.members.load(this.db);
+    const numbers = nameAllocator(this.db);
+    numbers.model("note");
+    for (const column of ["title", "body"]) numbers.column(MODEL, column);
+    this.db.exec("UPDATE tidemark_state SET self = 1, ready = 1");
+    const registry = handMadeRegistry(this.db, [
+      { table: "note", identity: "uuid", localKey: "id", columns: ["title", "body"] },
+    ]);
+    this.deps = { registry, reader: new RecordReader({ registry }), members: this.members };
+  }
+
+  /** A stamp that is younger than all others. */
+  stamp(origin: number): Stamp {
+    this.#hlc += 1;
+    return { hlc: this.#hlc, origin };
+  }
+
+  state(record: string): RecordState {
+    const { db } = this;
+    const row = db.prepare("SELECT 1 FROM note WHERE uuid = ?").get(record) !== undefined;
+    return stateOf(loadLogged(db, MODEL, [record]).get(record), row);
+  }
+
+  log(record: string, state: RecordState): void {
+    const tx = new LogTransaction(this.db, () => 0);
+    saveState({ tx, model: MODEL, record, logged: loadLogged(this.db, MODEL, [record]).get(record), state });
+    tx.save();
+  }
+
+  write(record: string, title: string): void {
+    this.db
+      .prepare("INSERT INTO note (uuid, title) VALUES (?, ?) ON CONFLICT (uuid) DO UPDATE SET title = excluded.title")
+      .run(record, title);
+  }
+
+  park(record: string, kind: "hidden" | "dead"): void {
+    park({ db: this.db, model: MODEL, record, parked: { kind, reason: "", values: new Map([[1, "aside"]]) }, now: 0 });
+  }
+
+  /** Nothing is left of it, in none of the stores. */
+  forget(record: string): void {
+    this.db.prepare("DELETE FROM note WHERE uuid = ?").run(record);
+    this.db.prepare("DELETE FROM tidemark_stamp WHERE record = ?").run(record);
+    unpark(this.db, MODEL, record);
+  }
+
+  decode(records: WireRecords) {
+    const page = checkWireRecords(JSON.parse(JSON.stringify(records)));
+    return decodeRecords(page, { ...this.deps, numbers: nameAllocator(this.db), maxHlc: 1_000 }).records;
+  }
+}
+
+/** Where a record may be kept: in its table, with or without stamps, parked, or only as stamps of the dead. */
+const PLACES = ["row", "stamped row", "hidden", "hidden with stamps", "tombstone", "tombstone with edits"] as const;
+type Place = (typeof PLACES)[number];
+
+function put(store: Store, record: string, place: Place): void {
+  store.forget(record);
+  const birth: RecordState = { births: [store.stamp(1)], death: UNSTAMPED, columns: new Map() };
+  const death: RecordState = { births: [], death: store.stamp(2), columns: new Map() };
+  switch (place) {
+    case "row":
+      store.write(record, place);
+      break;
+    case "stamped row":
+      store.write(record, place);
+      store.log(record, { ...birth, columns: new Map([[1, store.stamp(3)]]) });
+      break;
+    case "hidden":
+      store.park(record, "hidden");
+      break;
+    case "hidden with stamps":
+      store.park(record, "hidden");
+      store.log(record, birth);
+      break;
+    case "tombstone":
+      store.log(record, death);
+      break;
+    case "tombstone with edits":
+      store.park(record, "dead");
+      store.log(record, { ...death, columns: new Map([[1, store.stamp(3)]]) });
+      break;
+  }
+}
+
+const identity = fc.constantFrom(...IDENTITIES);
+const place = fc.constantFrom(...PLACES);
+const change = fc.record({ record: identity, place: fc.option(place, { freq: 3 }) });
+
+describe("pages of a backfill", () => {
+  it("hold every record of their range once, wherever it is kept, whatever comes and goes between them", () => {
+    fc.assert(
+      fc.property(
+        fc.uniqueArray(fc.tuple(identity, place), { selector: ([record]) => record }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 5 }), fc.array(change, { maxLength: 3 })), {
+          minLength: 1,
+          maxLength: 20,
+        }),
+        fc.option(identity, { nil: null }),
+        fc.option(identity, { nil: null }),
+        (first, turns, from, end) => {
+          if (from !== null && end !== null && compareIdentities(from, end) >= 0) return;
+          const store = new Store();
+          const kept = new Map<string, Place>();
+          for (const [record, at] of first) {
+            put(store, record, at);
+            kept.set(record, at);
+          }
+          let after = from;
+          for (let turn = 0; ; turn++) {
+            const [limit, changes] = turns[turn % turns.length]!;
+            const page = readBackfillPage({ db: store.db, model: "note", after, upTo: end, limit, deps: store.deps })!;
+            const within = [...kept.keys()].filter(
+              (record) =>
+                (after === null || compareIdentities(record, after) > 0) &&
+                (page.upTo === null || compareIdentities(record, page.upTo) <= 0),
+            );
+            const records = store.decode(page.records);
+            expect(records.map(({ record }) => record).sort()).toEqual(within.sort());
+            for (const { record, state, values } of records) {
+              expect(state).toEqual(expectedState(store, record, kept.get(record)!));
+              expect(values[0]).toBe(expectedTitle(kept.get(record)!));
+            }
+            if (page.upTo === end) break;
+            // It goes on, and no page is empty that isn't the last one.
+            expect(after === null || compareIdentities(page.upTo!, after) > 0).toBe(true);
+            expect(records.length).toBeGreaterThan(0);
+            after = page.upTo;
+            for (const { record, place: to } of changes) {
+              if (to === null) store.forget(record);
+              else put(store, record, to);
+              if (to === null) kept.delete(record);
+              else kept.set(record, to);
+            }
+          }
+          store.db.close();
+        },
+      ),
+      { seed: 61, numRuns: 300, interruptAfterTimeLimit: 20_000 },
+    );
+  });
+});
+
+function expectedState(store: Store, record: string, at: Place): RecordState {
+  return stateOf(loadLogged(store.db, MODEL, [record]).get(record), !at.startsWith("tombstone"));
+}
+
+function expectedTitle(at: Place): string | undefined {
+  if (at === "tombstone") return undefined;
+  return at.endsWith("row") ? at : "aside";
+}
+
+interface Write {
+  readonly record: string;
+  readonly origin: number;
+  readonly what: "create" | "edit title" | "edit body" | "delete";
+}
+const write: fc.Arbitrary<Write> = fc.record({
+  record: identity,
+  origin: fc.integer({ min: 1, max: 3 }),
+  what: fc.constantFrom("create", "edit title", "edit title", "edit body", "delete"),
+});
+
+function apply(store: Store, { record, origin, what }: Write): void {
+  const state = store.state(record);
+  const stamp = store.stamp(origin);
+  if (what === "create" && state.births.length === 0) {
+    store.write(record, "new");
+    store.log(record, { births: [stamp], death: state.death, columns: new Map() });
+  } else if (what === "delete" && state.births.length > 0) {
+    store.db.prepare("DELETE FROM note WHERE uuid = ?").run(record);
+    store.log(record, { births: [], death: stamp, columns: new Map() });
+  } else if (what.startsWith("edit") && state.births.length > 0) {
+    const column = what === "edit title" ? 1 : 2;
+    store.db
+      .prepare(`UPDATE note SET ${column === 1 ? "title" : "body"} = ? WHERE uuid = ?`)
+      .run(String(stamp.hlc), record);
+    store.log(record, { ...state, columns: new Map(state.columns).set(column, stamp) });
+  }
+}
+
+describe("pages of the log", () => {
+  it("bring a receiver everything that it lacks, however short they are and whatever changes between them", () => {
+    fc.assert(
+      fc.property(
+        fc.array(write, { maxLength: 25 }),
+        fc.array(fc.tuple(fc.integer({ min: 1, max: 6 }), fc.array(write, { maxLength: 4 })), {
+          minLength: 1,
+          maxLength: 8,
+        }),
+        fc.array(fc.nat({ max: 40 }), { minLength: 3, maxLength: 3 }),
+        (before, turns, had) => {
+          const store = new Store();
+          const { order } = store.members;
+          const written = new Set<string>();
+          // What the receiver has already, it has merged: everything up to its vector.
+          const receiver = new Map(had.map((hlc, index) => [index + 1, hlc]));
+          const states = new Map<string, RecordState>();
+          const hear = (record: string, state: RecordState) => {
+            const local = states.get(record) ?? UNKNOWN;
+            states.set(record, joinStates({ local, incoming: state, order }).state);
+          };
+          const doWrite = (it: Write) => {
+            apply(store, it);
+            written.add(it.record);
+            const { births, death, columns } = store.state(it.record);
+            const isKnown = (stamp: Stamp) => stamp.hlc > 0 && stamp.hlc <= receiver.get(stamp.origin)!;
+            hear(it.record, {
+              births: births.filter(isKnown),
+              death: isKnown(death) ? death : UNSTAMPED,
+              columns: new Map([...columns].filter(([, stamp]) => isKnown(stamp))),
+            });
+          };
+          before.forEach(doWrite);
+          let position = 0;
+          for (let turn = 0; ; turn++) {
+            const [limit, writes] = turns[Math.min(turn, turns.length - 1)]!;
+            const page = readChangePage({ db: store.db, after: position, limit, receiver, deps: store.deps })!;
+            for (const { record, state } of store.decode(page.records)) hear(record, state);
+            // It always goes on while there is more.
+            expect(page.position).toBeGreaterThanOrEqual(position);
+            if (page.more) expect(page.position).toBeGreaterThan(position);
+            position = page.position;
+            if (!page.more) {
+              expect(page.end).not.toBeNull();
+              break;
+            }
+            // In the end everything comes to rest.
+            if (turn < turns.length) writes.forEach(doWrite);
+          }
+          for (const record of written) expect(states.get(record), record).toEqual(store.state(record));
+          store.db.close();
+        },
+      ),
+      { seed: 62, numRuns: 300, interruptAfterTimeLimit: 20_000 },
+    );
+  });
+});
