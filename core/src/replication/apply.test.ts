@@ -296,6 +296,7 @@ describe("what comes from a peer", () => {
     const { models } = device.apply([device.folder("d", at(10)), device.folder("e", at(10))], { withheld });
     expect(models.get("folder")).toEqual({ ...counts, applied: 1, ...counted });
     expect(device.kinds()).toEqual([["d", kind]]);
+    expect(device.rows().folders.map(([uuid]) => uuid)).toEqual(["e"]);
     const { healed } = device.reconsider([{ model: device.model("folder"), record: "d" }]);
     expect(healed).toEqual([{ model: "folder", record: "d" }]);
     expect(device.rows().folders.map(([uuid]: string[]) => uuid)).toEqual(["d", "e"]);
@@ -428,6 +429,48 @@ describe("a record whose required target is not here", () => {
     ]);
     expect(device.rows()).toMatchObject({ files: [["f", "text", 5, "d"]], links: [["f", "d"]] });
     expect(device.aside()).toMatchObject({ parked: [], waiting: [] });
+  });
+
+  it("hides whatever requires it, however far away and whatever came first", () => {
+    const state = { births: [at(10)], death: UNSTAMPED, columns: new Map([[1, at(11)]]) };
+    const partner = (record: string, other: string) => device.incoming("partner", record, state, { other });
+    device.apply([
+      ...[partner("a", "b"), partner("b", "c"), partner("c", "missing"), partner("also", "c")],
+      ...[device.link("f", "e", at(31)), device.file("f", at(30), "missing"), device.folder("e", at(10))],
+    ]);
+    expect(device.rows()).toMatchObject({ folders: [["e", "folder e", null]], files: [], links: [], partners: [] });
+    expect(device.aside().waiting).toEqual([
+      [2, "f", 3, "missing"],
+      [3, "f e", 1, "f"],
+      [4, "a", 1, "b"],
+      [4, "also", 1, "c"],
+      [4, "b", 1, "c"],
+      [4, "c", 1, "missing"],
+    ]);
+  });
+
+  it("is hidden when its target begins another life in one go, and is back when that turns out to be the same one", () => {
+    const reborn = (hlc: number, death: Stamp) =>
+      device.incoming(
+        "folder",
+        "d",
+        { births: [at(hlc)], death, columns: new Map() },
+        { name: "another", parent_id: null },
+      );
+    device.apply([device.folder("d", at(10)), device.folder("e", at(11), "d"), device.file("f", at(11), "d")]);
+    device.apply([reborn(30, at(20))]);
+    expect(device.rows()).toMatchObject({
+      folders: [
+        ["d", "another", null],
+        ["e", "folder e", null],
+      ],
+      files: [],
+    });
+    device.apply([device.file("g", at(25), "d")]);
+    expect(device.rows().files).toEqual([]);
+    const { healed } = device.apply([reborn(22, UNSTAMPED)]);
+    expect(healed).toEqual([{ model: "file", record: "g" }]);
+    expect(device.rows().files).toEqual([["g", null, 1, "d"]]);
   });
 
   it("is deleted without having been seen", () => {

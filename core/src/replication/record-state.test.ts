@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import {
   ANY_ORIGIN,
   type Birth,
+  beyondFloor,
   bornLocally,
   columnStamp,
   diedLocally,
@@ -10,7 +11,10 @@ import {
   isLiving,
   joinStates,
   lifeOf,
+  losesTo,
   newestBirth,
+  newsOf,
+  overridesUnheard,
   type RecordState,
   referenceHolds,
   SETTLED,
@@ -291,6 +295,135 @@ describe("a join", () => {
     for (const forgotten of [0, 10]) {
       expect(joinStates({ local, incoming, order, ties: "all", forgotten }).wins(1)).toBe(false);
     }
+  });
+});
+
+describe("what somebody tells", () => {
+  const upTo = (floor: number) => (stamp: Stamp) => stamp.hlc > 0 && stamp.hlc <= floor;
+  const after = (known: number) => (stamp: Stamp) => stamp.hlc > known;
+  const column = new Map([[1, { hlc: 40, origin: 2 }]]);
+
+  it("is seen without the births that are forgotten, and then without the death that is", () => {
+    const told: RecordState = {
+      births: [
+        { hlc: 10, origin: 1 },
+        { hlc: 20, origin: 2 },
+      ],
+      death: { hlc: 5, origin: 2 },
+      columns: column,
+    };
+    expect(beyondFloor(told, upTo(15))).toEqual({
+      births: [UNSTAMPED, { hlc: 20, origin: 2 }],
+      death: UNSTAMPED,
+      columns: column,
+    });
+    expect(beyondFloor(told, upTo(20)).births).toEqual([UNSTAMPED]);
+    // A death that is not forgotten counts, whatever is forgotten beside it.
+    expect(beyondFloor(told, ({ hlc }) => hlc === 10).death).toEqual(told.death);
+  });
+
+  it("is seen as it is where none of its births is forgotten", () => {
+    const told = living({ hlc: 20, origin: 2 });
+    expect(beyondFloor(told, upTo(19))).toBe(told);
+    const dead = diedLocally({ hlc: 5, origin: 2 });
+    expect(beyondFloor(dead, upTo(19))).toBe(dead);
+    expect(beyondFloor(SETTLED, upTo(19))).toBe(SETTLED);
+    const settledAbove: RecordState = { ...SETTLED, death: { hlc: 5, origin: 2 } };
+    expect(beyondFloor(settledAbove, upTo(4))).toBe(settledAbove);
+    expect(beyondFloor(settledAbove, upTo(5))).toEqual(SETTLED);
+  });
+
+  it("is cut down to what is new", () => {
+    const birth = { hlc: 20, origin: 1 };
+    const told: RecordState = {
+      births: [UNSTAMPED, birth],
+      death: { hlc: 15, origin: ANY_ORIGIN },
+      columns: new Map([...column, [2, { hlc: 30, origin: 1 }]]),
+    };
+    expect(newsOf(told, after(0))).toEqual({ ...told, births: [birth] });
+    expect(newsOf(told, after(20))).toEqual({ births: [], death: UNSTAMPED, columns: told.columns });
+    expect(newsOf(told, after(30))).toEqual({ births: [], death: UNSTAMPED, columns: column });
+    expect(newsOf(told, after(40))).toBeNull();
+    expect(newsOf(SETTLED, () => true)).toBeNull();
+  });
+
+  it("is left whole where all of it is new", () => {
+    for (const told of [
+      living({ hlc: 20, origin: 1 }),
+      edit(1, { hlc: 20, origin: 1 }),
+      diedLocally({ hlc: 20, origin: 1 }),
+    ]) {
+      expect(newsOf(told, after(19))).toBe(told);
+      expect(newsOf(told, after(20))).toBeNull();
+    }
+  });
+
+  it("tells no floor as the death of somebody, but the death that a new birth stands on", () => {
+    const floor = { hlc: 15, origin: ANY_ORIGIN };
+    expect(newsOf(diedLocally(floor), () => true)).toBeNull();
+    const born: RecordState = { ...living({ hlc: 20, origin: 1 }), death: floor };
+    expect(newsOf(born, after(19))).toEqual(born);
+    const edited: RecordState = { births: [], death: { hlc: 5, origin: 1 }, columns: column };
+    expect(newsOf(edited, after(10))).toEqual(edit(1, { hlc: 40, origin: 2 }));
+  });
+});
+
+describe("a change that meets another one", () => {
+  const mine = (hlc: number) => ({ hlc, origin: 1 });
+  const theirs = (hlc: number) => ({ hlc, origin: 2 });
+  const dies = diedLocally;
+  const loses = (local: RecordState, incoming: RecordState) => losesTo({ member: 1, local, incoming, order });
+  const overrides = (local: RecordState, incoming: RecordState, heard = 0) =>
+    overridesUnheard({ maker: 2, member: 1, heard, local, incoming, order });
+  const withEdit = (birth: Stamp, column: Stamp): RecordState => ({
+    ...living(birth),
+    columns: new Map([[1, column]]),
+  });
+
+  it("loses to a younger one of the same column, of this device only", () => {
+    const local = withEdit(theirs(5), mine(30));
+    expect([loses(local, edit(1, theirs(20))), loses(local, edit(1, theirs(40)))]).toEqual([true, false]);
+    expect(loses(local, edit(1, mine(30)))).toBe(false);
+    expect(loses(local, edit(2, theirs(20)))).toBe(false);
+    expect(loses(withEdit(theirs(5), { hlc: 30, origin: 3 }), edit(1, theirs(20)))).toBe(false);
+  });
+
+  it("loses as a whole to a younger birth", () => {
+    const local = living(mine(30));
+    expect([loses(local, living(theirs(20))), loses(local, living(theirs(40)))]).toEqual([true, false]);
+    expect([loses(local, dies(theirs(20))), loses(local, dies(theirs(40)))]).toEqual([true, false]);
+    // The death that comes with a creation is none of its own, and an edit brings none.
+    expect(loses(local, { ...living(theirs(40)), death: theirs(20) })).toBe(false);
+    expect(loses(local, UNKNOWN)).toBe(false);
+  });
+
+  it("loses to a delete of this device, unless it brings a younger life", () => {
+    const dead = dies(mine(30));
+    expect([loses(dead, edit(1, theirs(20))), loses(dead, edit(1, theirs(40)))]).toEqual([true, true]);
+    expect([loses(dead, living(theirs(20))), loses(dead, living(theirs(40)))]).toEqual([true, false]);
+    expect(loses(dead, dies(theirs(20)))).toBe(false);
+    expect(loses(dies(theirs(30)), edit(1, theirs(20)))).toBe(false);
+  });
+
+  it("takes the place of one that its maker had not heard of", () => {
+    const local = withEdit(theirs(5), mine(30));
+    expect([29, 30].map((heard) => overrides(local, edit(1, theirs(40)), heard))).toEqual([true, false]);
+    expect(overrides(local, edit(1, theirs(20)))).toBe(false);
+    expect(overrides(local, edit(1, { hlc: 40, origin: 3 }))).toBe(false);
+    expect(overrides(local, edit(2, theirs(40)))).toBe(false);
+    expect(overrides(withEdit(theirs(5), { hlc: 30, origin: 3 }), edit(1, theirs(40)))).toBe(false);
+  });
+
+  it("takes the place of a whole record by a birth or a delete", () => {
+    const local = living(mine(30));
+    expect([overrides(local, living(theirs(40))), overrides(local, living(theirs(20)))]).toEqual([true, false]);
+    expect(overrides(withEdit(theirs(5), mine(30)), living(theirs(40)))).toBe(false);
+    expect(overrides(local, dies(theirs(40)))).toBe(true);
+    expect(overrides(local, dies({ hlc: 40, origin: 3 }))).toBe(false);
+    expect(overrides(local, dies(theirs(40)), 30)).toBe(false);
+    expect(overrides(withEdit(theirs(5), mine(50)), dies(theirs(40)))).toBe(true);
+    expect(overrides(withEdit(theirs(5), theirs(6)), dies(theirs(40)))).toBe(false);
+    expect(overrides(dies(mine(30)), dies(theirs(40)))).toBe(false);
   });
 });
 
