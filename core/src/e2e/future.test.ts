@@ -1,4 +1,5 @@
-import { Column, Entity, PrimaryGeneratedColumn } from "typeorm";
+import { logMaintenance } from "@tidemark/plugin-api";
+import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, expect, it } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
 import { SeededRandom } from "../testing/seeded-random.js";
@@ -10,6 +11,14 @@ class Note {
   @PrimaryGeneratedColumn() id!: number;
   @Column({ type: "varchar", unique: true }) uuid!: string;
   @Column({ type: "varchar" }) text!: string;
+}
+
+/** Can't be without its note. */
+@Entity()
+class Remark {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @ManyToOne(() => Note, { nullable: false, onDelete: "CASCADE" }) note!: Note;
 }
 
 const MINUTE = 60_000;
@@ -61,4 +70,45 @@ it("keeps a change from beyond the drift limit that comes by relay until its tim
   await merged;
   expect((await late.dataSource.getRepository(Note).findOneByOrFail({ uuid: "n1" })).text).toBe("from the future");
   expect(await late.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 0 }]);
+});
+
+it("keeps what refers to a record of a backfill that is from beyond the drift limit", async () => {
+  const clock = new ManualClock({ nowMs: START + 8 * MINUTE });
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+  const device = async (name: string, dial: string[]) => {
+    const kernel = await createTestKernel({
+      device: name,
+      entities: [Note, Remark],
+      declarations: [Note, Remark].map((entity) => ({ entity, ownership: { kind: "shared" } })),
+      network,
+      clock,
+      dial,
+    });
+    kernels.push(kernel);
+    await kernel.tidemark.start();
+    await clock.advance(2_000);
+    return kernel;
+  };
+  const [a, b] = [await device("a", []), await device("b", ["a"])];
+  const note = await a.dataSource.getRepository(Note).save({ uuid: "n1", text: "first" });
+  await a.dataSource.getRepository(Remark).save({ uuid: "r1", note });
+  await clock.advance(2_000);
+  for (const kernel of [b, a]) {
+    await kernel.tidemark.services.get(logMaintenance).acknowledge();
+    await clock.advance(1_000);
+  }
+  const pruning = a.tidemark.services.get(logMaintenance).prune();
+  await clock.settle();
+  expect((await pruning).stamps).toBeGreaterThan(0);
+  await a.dataSource.getRepository(Note).update({ uuid: "n1" }, { text: "from the future" });
+  await clock.advance(2_000);
+
+  clock.setWallClock(START);
+  const c = await device("c", ["a"]);
+  expect(await c.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 1 }]);
+  expect((await c.tidemark.status()).parked.hidden).toBe(1);
+  await clock.advance(10 * MINUTE);
+  expect(await c.dataSource.getRepository(Remark).find({ relations: { note: true } })).toMatchObject([
+    { uuid: "r1", note: { uuid: "n1", text: "from the future" } },
+  ]);
 });

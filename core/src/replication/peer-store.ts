@@ -18,6 +18,8 @@ export interface PeerRecord {
   readonly failures: number;
   /** No attempt before this time, in milliseconds since the epoch. */
   readonly notBefore: number;
+  /** How long that was when it was decided, in milliseconds. */
+  readonly delayMs: number;
   /** Whether the next attempt is a full backfill. */
   readonly fullBackfill: boolean;
 }
@@ -29,6 +31,7 @@ const NEW: PeerRecord = {
   token: 0,
   failures: 0,
   notBefore: 0,
+  delayMs: 0,
   fullBackfill: false,
 };
 
@@ -39,13 +42,14 @@ interface Row {
   token: number;
   failures: number;
   not_before: number;
+  delay: number;
   full_backfill: number;
 }
 
 export function loadPeer(db: Sqlite, member: number): PeerRecord {
   const row = prepared(
     db,
-    "SELECT state, log_id, position, token, failures, not_before, full_backfill FROM tidemark_peer WHERE member = ?",
+    "SELECT state, log_id, position, token, failures, not_before, delay, full_backfill FROM tidemark_peer WHERE member = ?",
   ).get(member) as Row | undefined;
   if (row === undefined) return NEW;
   return {
@@ -55,6 +59,7 @@ export function loadPeer(db: Sqlite, member: number): PeerRecord {
     token: row.token,
     failures: row.failures,
     notBefore: row.not_before,
+    delayMs: row.delay,
     fullBackfill: row.full_backfill === 1,
   };
 }
@@ -77,8 +82,8 @@ export function updatePeer(db: Sqlite, member: number, change: Partial<PeerRecor
   const next = { ...loadPeer(db, member), ...change };
   prepared(
     db,
-    `INSERT OR REPLACE INTO tidemark_peer (member, state, log_id, position, token, failures, not_before, full_backfill)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT OR REPLACE INTO tidemark_peer (member, state, log_id, position, token, failures, not_before, delay, full_backfill)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ).run(
     member,
     next.state,
@@ -87,6 +92,7 @@ export function updatePeer(db: Sqlite, member: number, change: Partial<PeerRecor
     next.token,
     next.failures,
     Math.trunc(next.notBefore),
+    Math.trunc(next.delayMs),
     next.fullBackfill ? 1 : 0,
   );
   return next;

@@ -19,6 +19,7 @@ import { FutureRecords } from "./future.js";
 import type { LocalLibrary } from "./local-library.js";
 import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
 import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
+import { RetryTimes } from "./retry-times.js";
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 import { settleRemovals } from "./settling.js";
@@ -40,6 +41,7 @@ export class Replicator implements TransportHost, SessionObserver {
   #distrusted: BackfillScheduler | null = null;
   /** Retries that wait, by origin id. */
   readonly #delays = new Map<string, Subscription>();
+  readonly #retries: RetryTimes;
   #restoring = false;
   #settling = false;
   readonly #future: FutureRecords;
@@ -57,6 +59,7 @@ export class Replicator implements TransportHost, SessionObserver {
   }) {
     this.#library = library;
     this.#authenticator = authenticator;
+    this.#retries = new RetryTimes({ clock: library.deps.clock });
     this.#scheduler = scheduler;
     this.#future = new FutureRecords({ library, merged: () => this.#tellReadyAgain() });
   }
@@ -209,6 +212,7 @@ export class Replicator implements TransportHost, SessionObserver {
           updatePeer(tx.db, member.num, {
             failures,
             notBefore: delayMs === null ? GIVEN_UP : deps.clock.now() + delayMs,
+            delayMs: delayMs ?? 0,
             ...(decision.action === "full-backfill" && { fullBackfill: true }),
             ...(decision.action === "give-up" && { state: "paused" as const }),
           }),
@@ -289,9 +293,10 @@ export class Replicator implements TransportHost, SessionObserver {
     const member = origin === null ? undefined : members.byOrigin(origin);
     if (origin === null || member === undefined) return false;
     const stored = loadPeer(connection, member.num);
-    const waitMs = stored.notBefore - clock.now();
+    if (stored.notBefore === GIVEN_UP) return true;
+    const waitMs = this.#retries.leftMs(origin, stored);
     if (waitMs <= 0) return false;
-    if (!this.#delays.has(origin) && stored.notBefore < GIVEN_UP) {
+    if (!this.#delays.has(origin)) {
       const timer = clock.setTimeout(() => {
         this.#delays.delete(origin);
         this.changed();
@@ -330,6 +335,8 @@ export class Replicator implements TransportHost, SessionObserver {
       })
       .finally(() => {
         this.#onboarding = null;
+        // A backfill may have brought what is to be merged later.
+        if (this.#running) this.#future.schedule();
         this.changed();
       });
   }

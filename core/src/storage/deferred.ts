@@ -26,6 +26,17 @@ export function defer(tx: LogTransaction, due: number, page: unknown): void {
   );
 }
 
+/** Whether anything of a record is kept for later. */
+export function isDeferred(db: Sqlite, model: string, record: string): boolean {
+  return (
+    prepared(
+      db,
+      `SELECT 1 FROM tidemark_deferred
+       WHERE json_extract(entry, '$.groups[0].m') = ? AND json_extract(entry, '$.groups[0].r[0][0]') = ?`,
+    ).get(model, record) !== undefined
+  );
+}
+
 /** In the order of the log, with `after` < seq ≤ `upTo`. */
 export function deferredBetween(db: Sqlite, after: number, upTo: number): readonly DeferredEntry[] {
   return prepared(db, "SELECT seq, due, entry FROM tidemark_deferred WHERE seq > ? AND seq <= ? ORDER BY seq").all(

@@ -125,6 +125,7 @@ const MIGRATIONS: readonly string[] = [
     token INTEGER NOT NULL DEFAULT 0,                 -- last session token that the peer told
     failures INTEGER NOT NULL DEFAULT 0,
     not_before INTEGER NOT NULL DEFAULT 0,            -- no attempt before this time, ms since the epoch
+    delay INTEGER NOT NULL DEFAULT 0,                 -- how long that was when it was decided, ms
     full_backfill INTEGER NOT NULL DEFAULT 0
   );
   -- A backfill under way, resumable with any peer.

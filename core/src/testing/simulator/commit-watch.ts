@@ -189,7 +189,8 @@ export class CommitWatch {
       const named = { model: model.name, record: row.record };
       if (row.prior_hlc > 0) {
         const origin = row.prior_origin === 0 ? "" : origins.get(row.prior_origin)!;
-        this.#ledger.add({ kind: "death", ...named, stamp: { hlc: row.prior_hlc, origin } });
+        const carriedBy = { hlc: row.hlc, origin: origins.get(row.origin)! };
+        this.#ledger.add({ kind: "death", ...named, stamp: { hlc: row.prior_hlc, origin }, carriedBy });
       }
       if (origins.get(row.origin) !== now.origin) continue;
       const stamp: WriteStamp = { hlc: row.hlc, origin: now.origin };

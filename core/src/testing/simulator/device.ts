@@ -232,7 +232,9 @@ export class SimulatedDevice {
     const task = work()
       .catch((error: unknown) => {
         if (this.state === "crashed") return;
-        this.#around.fail(new Violation("the application can work", String(error)));
+        this.#around.fail(
+          error instanceof Violation ? error : new Violation("the application can work", String(error)),
+        );
       })
       .finally(() => this.tasks.delete(task));
     this.tasks.add(task);

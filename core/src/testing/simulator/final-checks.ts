@@ -28,6 +28,11 @@ export async function calmDown(world: World): Promise<void> {
   await comeIntoStep(world, CALM_LIMIT_MS);
   checkAgainstLedger(world, "everybody has what all changes come to");
   await examineAll(world);
+  for (const device of world.running) {
+    world.examine(device);
+    await device.finishTasks();
+  }
+  world.check();
   await forgetAll(world);
   checkAgainstLedger(world, "forgetting changes nothing");
   // Whatever has happened, changes still travel.

@@ -78,6 +78,10 @@ describe("the ledger", () => {
     expect(ledger.lose("x", 4)).toBe(1);
     expect([...ledger].map(({ stamp }) => stamp.origin)).toEqual(["y"]);
     expect(ledger.lose("y", 5)).toBe(0);
+    const carriedBy = at(9, "x");
+    ledger.add({ kind: "death", model: "Folder", record: "f", stamp: at(7, "y"), carriedBy });
+    expect(ledger.lose("x", 8)).toBe(1);
+    expect([...ledger]).toHaveLength(1);
   });
 
   it("orders stamps by time, then by origin, with a floor above all origins", () => {

@@ -19,7 +19,14 @@ export type Write =
       readonly stamp: WriteStamp;
       readonly values: ReadonlyMap<string, Value>;
     }
-  | { readonly kind: "death"; readonly model: string; readonly record: string; readonly stamp: WriteStamp }
+  | {
+      readonly kind: "death";
+      readonly model: string;
+      readonly record: string;
+      readonly stamp: WriteStamp;
+      /** The birth that carried it; absent for a delete. */
+      readonly carriedBy?: WriteStamp;
+    }
   | {
       readonly kind: "edit";
       readonly model: string;
@@ -60,7 +67,7 @@ export class Ledger {
     return this.#writes.values();
   }
 
-  has(write: Pick<Write, "kind" | "model" | "record" | "stamp"> & { readonly column?: string | null }): boolean {
+  has(write: Key): boolean {
     return this.#writes.has(keyOf(write));
   }
 
@@ -81,8 +88,9 @@ export class Ledger {
   /** A loss of power took back what an origin had stamped after `hlc`. */
   lose(origin: string, hlc: number): number {
     let lost = 0;
-    for (const [key, { stamp }] of this.#writes) {
-      if (stamp.origin !== origin || stamp.hlc <= hlc) continue;
+    const isLost = (stamp: WriteStamp) => stamp.origin === origin && stamp.hlc > hlc;
+    for (const [key, write] of this.#writes) {
+      if (!isLost(write.stamp) && !(write.kind === "death" && write.carriedBy && isLost(write.carriedBy))) continue;
       this.#writes.delete(key);
       lost += 1;
     }
@@ -191,11 +199,17 @@ function expected(model: LibraryModel, record: string, state: State, states: Sta
   return { visible: state.visible, life: state.living ? state.life : null, standing: state.standing, values };
 }
 
-function keyOf(
-  write: Pick<Write, "kind" | "model" | "record" | "stamp"> & { readonly column?: string | null },
-): string {
-  const { kind, model, record, stamp, column = null } = write;
-  return JSON.stringify([kind, model, record, stamp.hlc, stamp.origin, column]);
+interface Key {
+  readonly kind: Write["kind"];
+  readonly model: string;
+  readonly record: string;
+  readonly stamp: WriteStamp;
+  readonly column?: string | null;
+  readonly carriedBy?: WriteStamp;
+}
+
+function keyOf({ kind, model, record, stamp, column = null, carriedBy }: Key): string {
+  return JSON.stringify([kind, model, record, stamp.hlc, stamp.origin, column, carriedBy?.hlc, carriedBy?.origin]);
 }
 
 /** By time, then by origin id; a floor stands above every origin of its time. */

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Chance } from "./chance.js";
 import { calmDown } from "./final-checks.js";
+import { checkHoles } from "./holes.js";
 import type { ProfileName } from "./profiles.js";
 import { takeStep } from "./steps.js";
 import { Violation } from "./trace.js";
@@ -43,6 +44,8 @@ export interface SimulationResult {
 
 const FEWEST_STEPS = 20;
 const MOST_STEPS = 100;
+/** What takes a look at everything is not done at every step. */
+const STEPS_BETWEEN_CHECKS = 10;
 
 /**
  * Runs the real kernel on a library of several devices, with the faults of a profile, and checks the invariants of the
@@ -57,7 +60,11 @@ export async function simulate({ seed, profile, steps }: SimulationOptions): Pro
   let violation: Violation | null = null;
   try {
     await gather(world);
-    for (; taken < planned; taken++) await takeStep(world);
+    for (; taken < planned; taken++) {
+      await takeStep(world);
+      if (taken % STEPS_BETWEEN_CHECKS === 0) checkHoles(world);
+    }
+    checkHoles(world);
     await calmDown(world);
   } catch (error) {
     violation = error instanceof Violation ? error : new Violation("the run comes to an end", stackOf(error));

@@ -75,6 +75,7 @@ const WORK: readonly Step[] = [
   { weight: 6, run: (world) => world.wait(world.chance.below(2_000)) },
   { weight: 1.5, run: (world) => world.wait(world.chance.between(5_000, 70_000)) },
   { weight: 4, possible: anyRunning, run: (world) => world.prune(someRunning(world)) },
+  { weight: 1.5, possible: anyRunning, run: (world) => world.examine(someRunning(world)) },
   {
     weight: 1.5,
     possible: anyRunning,
@@ -89,7 +90,11 @@ const WORK: readonly Step[] = [
   {
     weight: 5,
     possible: (world) => world.devices.some(({ state }) => state === "off"),
-    run: (world) => world.start(world.chance.pick(world.devices.filter(({ state }) => state === "off"))),
+    async run(world) {
+      const device = world.chance.pick(world.devices.filter(({ state }) => state === "off"));
+      const crashes = world.families.has("crash") && world.chance.happens(0.3);
+      await world.start(device, crashes ? { prepare: () => arm(world, device) } : undefined);
+    },
   },
   {
     weight: 1,

@@ -3,6 +3,7 @@
 
 import { logMaintenance } from "@tidemark/plugin-api";
 import { physicalMs } from "../../clock/hybrid-logical-clock.js";
+import type { FindingCode } from "../../kernel/diagnosis.js";
 import { InMemoryNetwork } from "../../transport/in-memory.js";
 import { Chance } from "./chance.js";
 import { SimulatedDevice } from "./device.js";
@@ -23,6 +24,18 @@ export interface WorldOptions {
   /** Whether write-ahead logs are emptied into their databases now and then. Default true. */
   readonly checkpoints?: boolean;
 }
+
+/** What no fault may lead to. */
+const DAMAGE: ReadonlySet<FindingCode> = new Set([
+  "dangling-references",
+  "capture-gap",
+  "records-missing",
+  "records-not-deleted",
+  "records-in-two-places",
+  "leftovers",
+  "log-damaged",
+  "vectors-damaged",
+]);
 
 /** Whom a device dials, by their places in the list. */
 interface Link {
@@ -188,6 +201,17 @@ export class World {
       } catch (error) {
         if (device.state === "running") this.trace.say(device.name, `could not forget: ${(error as Error).message}`);
       }
+    });
+  }
+
+  /** Lets the device's own doctor look at it; what it calls damage is one. */
+  examine(device: SimulatedDevice): void {
+    const { tidemark } = device.kernel;
+    device.begin(async () => {
+      const diagnosis = await tidemark.doctor().catch(() => null);
+      const damage = diagnosis?.findings.filter(({ code, severity }) => severity === "error" && DAMAGE.has(code)) ?? [];
+      if (damage.length === 0) return;
+      throw new Violation("the doctor finds no damage", JSON.stringify(damage));
     });
   }
 
