@@ -439,6 +439,10 @@ describe("a record whose required target is not here", () => {
       ...[device.link("f", "e", at(31)), device.file("f", at(30), "missing"), device.folder("e", at(10))],
     ]);
     expect(device.rows()).toMatchObject({ folders: [["e", "folder e", null]], files: [], links: [], partners: [] });
+    // Hidden by the rule, and not by the schema that would refuse them.
+    expect(device.aside().parked.map(([, record, kind]) => [record, kind])).toEqual(
+      ["f", "f e", "a", "also", "b", "c"].map((record) => [record, "hidden"]),
+    );
     expect(device.aside().waiting).toEqual([
       [2, "f", 3, "missing"],
       [3, "f e", 1, "f"],
