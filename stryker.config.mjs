@@ -9,6 +9,7 @@ export default {
     "core/src/replication/record-state.ts",
     "core/src/replication/stable-point.ts",
     "core/src/replication/backfill-ranges.ts",
+    "core/src/replication/working-set.ts",
   ],
   coverageAnalysis: "perTest",
   concurrency: 2,
