@@ -13,6 +13,8 @@ export default {
   ],
   coverageAnalysis: "perTest",
   concurrency: 2,
+  // What a failed run leaves holds copies of the documents, which a test would look through.
+  cleanTempDir: "always",
   // Its way of reading a tsconfig.json needs the API of older compilers; the tests read none.
   tsconfigFile: "none",
   timeoutMS: 20_000,
