@@ -30,6 +30,12 @@ const tags = (...records: unknown[]) => ({
   groups: [{ m: "Tag", c: ["name", "weight"], r: records }],
 });
 
+/** The same, column by column. */
+const block = (identities: unknown, ...columns: unknown[]) => ({
+  origins: [],
+  groups: [{ m: "Tag", c: ["name", "weight"], r: [], k: { n: 2, i: identities, v: columns } }],
+});
+
 const honest: Answers = {
   joined: () => ({ t: "joined", origin: "b-origin", hlc: now(), members: members() }),
   plan: () => ({
@@ -154,6 +160,38 @@ const plain: readonly Refusal[] = [
     "rows with a stamp from the future",
     second({ records: tags(["c", [future(), 0], [], [], 0, ["c", 1]]) }),
     "TIDEMARK_CLOCK_FROM_THE_FUTURE",
+  ],
+  [
+    "a block that is not in order",
+    second({ records: block(["d", "c"], ["d", "c"], [1, 1]) }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "a block with a record twice",
+    second({ records: block(["c", "c"], ["c", "c"], [1, 1]) }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "a block from before its range",
+    second({ records: block(["a", "c"], ["a", "c"], [1, 1]) }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  ["a block with a column too few", second({ records: block(["c", "d"], ["c", "d"]) }), "TIDEMARK_WIRE_MALFORMED"],
+  ["a block with a value too few", second({ records: block(["c", "d"], ["c"], [1, 1]) }), "TIDEMARK_WIRE_MALFORMED"],
+  [
+    "a block with bytes that are missing",
+    second({ records: block({ u: 1 }, ["c", "d"], [1, 1]) }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "a block with an identity that is none",
+    second({ records: block(["c", "d d"], ["c", "d"], [1, 1]) }),
+    "TIDEMARK_WIRE_MALFORMED",
+  ],
+  [
+    "a block with a value that is none",
+    second({ records: block(["c", "d"], ["c", { z: 1 }], [1, 1]) }),
+    "TIDEMARK_WIRE_BAD_VALUE",
   ],
 ];
 

@@ -8,15 +8,20 @@ import type { Members } from "../storage/members.js";
 import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
+import type { ApplyResult } from "./apply.js";
 import { applyForeign } from "./apply-foreign.js";
+import { Slices } from "./apply-slices.js";
 import { addCounts, type MutableCounts, totalOf } from "./batch-counts.js";
+import type { DecodedRecords } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import { isNews, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { NewcomersRefused } from "./newcomers.js";
 import { beyondFloor, isLiving, newsOf, type RecordState, type Stamp } from "./record-state.js";
+import { recordsOf, type SettledBlock } from "./settled-block.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
+import type { WireDictionary } from "./wire-block.js";
 import type { WireRecords } from "./wire-records.js";
 import type { WorkingRecord } from "./working-set.js";
 
@@ -30,8 +35,8 @@ export interface ReceivedPage {
   readonly peer: string;
   readonly phase: ReplicationPhase;
   readonly page: WireRecords;
-  /** Runs in the transaction of the last slice, after the records. */
-  readonly finish: (tx: LogTransaction) => void;
+  /** Runs in the transaction of the last slice, after the records, of which `inserted` were new here and went the short way. */
+  readonly finish: (tx: LogTransaction, inserted: number) => void;
   readonly vectorMoves: boolean;
   /** Up to where the sender has heard of this device, where it tells with the page. */
   readonly heard?: number;
@@ -55,51 +60,60 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const decoded = await library.decode(received.page);
   const limit = fromPhysicalMs(deps.clock.now() + deps.settings.clock.maxDriftMs);
   const { present, future } = wasDeferred ? { present: received.page, future: [] } : splitFuture(received.page, limit);
-  const { records, foreign } = future.length === 0 ? decoded : await library.decode(present);
+  const taken = future.length === 0 ? decoded : await library.decode(present);
+  // Whoever wants to see the records, or merges them otherwise, gets them one by one.
+  const asBlocks = backfill && !wasDeferred && received.inspect === undefined && received.restores === undefined;
   const plain = new PlainLookup(deps.reader);
-  const { lookup, withheld, batchId } = await resolve(library, received, records, plain);
+  const { records, blocks, lookup, withheld, batchId } = await resolve(
+    library,
+    received,
+    asBlocks ? taken : { records: allRecords(taken), blocks: [] },
+    plain,
+  );
 
   const models = new Map<string, MutableCounts>();
-  let next = 0;
+  const slices = new Slices(records, blocks);
+  let inserted = 0;
   do {
     // The first slice takes what is small beside the records themselves.
-    const first = next === 0;
-    const slice = records.slice(next, next + deps.pacer.size);
-    const last = next + slice.length >= records.length;
+    const first = slices.atBeginning;
+    const slice = slices.next(deps.pacer.size);
+    const last = slices.atEnd;
     await deps.checkpointer.room();
     const take = (tx: LogTransaction, shortWay: boolean) => {
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
-      const told = withStates(slice, (state) => beyondFloor(state, forgottenBy(tx, deps.members)));
-      const news = backfill || wasDeferred ? told : withoutKnown(told, ownEntries(tx));
-      received.inspect?.(tx, news);
-      const outcome = deps.applier.apply({
-        tx,
-        records: news,
-        lookup,
-        backfill,
-        ties,
-        forgotten: received.restores?.floor ?? 0,
-        withheld,
-        shortWay,
-        sender: heard === undefined ? undefined : { member: deps.members.byOrigin(received.peer)!.num, heard },
-      });
+      const common = { tx, lookup, backfill, ties, forgotten: received.restores?.floor ?? 0, shortWay } as const;
+      let outcome: ApplyResult;
+      if (slice.block !== null) {
+        outcome = deps.applier.applyBlock({ ...common, ...slice });
+      } else {
+        const told = withStates(slice.records, (state) => beyondFloor(state, forgottenBy(tx, deps.members)));
+        const news = backfill || wasDeferred ? told : withoutKnown(told, ownEntries(tx));
+        received.inspect?.(tx, news);
+        outcome = deps.applier.apply({
+          ...common,
+          records: news,
+          withheld,
+          sender: heard === undefined ? undefined : { member: deps.members.byOrigin(received.peer)!.num, heard },
+        });
+        if (news.length < slice.records.length) countKnown(models, slice.records, news);
+      }
       if (lookup instanceof ResolvedLookup) lookup.follow(library.tableVersion());
-      if (first && foreign.length > 0)
+      if (first && taken.foreign.length > 0)
         applyForeign({
           tx,
-          records: filterForeign(foreign, backfill || wasDeferred, tx, deps.members),
+          records: filterForeign(taken.foreign, backfill || wasDeferred, tx, deps.members),
           members: deps.members,
           now: deps.clock.now(),
           backfill,
         });
       if (last) {
         for (const { due, page } of future) if (backfill || isUnheard(tx, page, deps.members)) defer(tx, due, page);
-        received.finish(tx);
+        received.finish(tx, inserted + outcome.inserted);
       }
-      deps.pacer.record({ records: slice.length, durationMs: deps.clock.monotonicMs() - sliceStart });
-      if (news.length < slice.length) countKnown(models, slice, news);
+      deps.pacer.record({ records: slice.size, durationMs: deps.clock.monotonicMs() - sliceStart });
       return outcome;
     };
     const name = `apply from ${received.peer}`;
@@ -111,10 +125,9 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       });
     for (const [name, counts] of result.models) addCounts(models, name, counts);
     for (const record of result.healed) deps.events.emit("recordHealed", record);
-    library.retryQuarantined([...result.touched.keys()]);
-    next += slice.length;
-    if (last) break;
-  } while (next < records.length);
+    if (result.anyQuarantined) library.retryQuarantined([...result.touched.keys()]);
+    inserted += result.inserted;
+  } while (!slices.atEnd);
 
   for (const { page } of future) {
     addCounts(models, page.groups[0]!.m, { deferred: 1 });
@@ -140,30 +153,36 @@ function refuseRemoved({ deps: { members } }: LocalLibrary, peer: string): void 
   if (sender?.removal) throw replicationErrors.memberRemoved({ device: sender.deviceId, self: false });
 }
 
+/** All of them one by one; their places are the ids of their operations. */
+function allRecords({ records, blocks }: Pick<DecodedRecords, "records" | "blocks">): readonly IncomingRecord[] {
+  return blocks.length === 0 ? records : [...records, ...blocks.flatMap((block) => recordsOf(block))];
+}
+
 /** Asks the transforms, if there are any, and takes over what they found out and what they withhold. */
 async function resolve(
   library: LocalLibrary,
   received: ReceivedPage,
-  records: readonly IncomingRecord[],
+  { records, blocks }: Pick<DecodedRecords, "records" | "blocks">,
   plain: PlainLookup,
 ): Promise<{
+  readonly records: readonly IncomingRecord[];
+  readonly blocks: readonly SettledBlock[];
   readonly lookup: TargetLookup;
   readonly withheld: (record: IncomingRecord) => WorkingRecord["withheld"];
   readonly batchId: number;
 }> {
   const { deps } = library;
   const batchId = library.nextBatchId();
-  if (!deps.hooks.transformsBatches || records.length === 0) {
-    return { lookup: plain, withheld: () => null, batchId };
-  }
+  const none = records.length === 0 && blocks.length === 0;
+  if (!deps.hooks.transformsBatches || none) return { records, blocks, lookup: plain, withheld: () => null, batchId };
   const version = library.tableVersion();
   const answer = await deps.hooks.transformBatch(
     createBatch({
       id: batchId,
       peer: received.peer,
       phase: received.phase,
-      operations: () => records.map(toOperation),
-      targets: () => targetsOf(records),
+      operations: () => allRecords({ records, blocks }).map(toOperation),
+      targets: () => targetsOf(records, blocks),
     }),
   );
   const resolved = new Map<SyncModel, Map<string, LocalKey | null>>();
@@ -178,12 +197,17 @@ async function resolve(
     resolved.set(model, keys);
   }
   // A batch without references says nothing about whether somebody resolves them. Operations are not made to find out.
-  if (records.some(refersToSomething)) library.resolvesReferences = resolved.size > 0;
+  if (records.some(refersToSomething) || blocks.some(blockRefersToSomething))
+    library.resolvesReferences = resolved.size > 0;
+  // Where some are to be withheld, they are told apart one by one.
+  const apart = answer.deferred.length > 0 || answer.rejected.length > 0;
+  const all = apart ? allRecords({ records, blocks }) : records;
   const named = new Map<IncomingRecord, NonNullable<WorkingRecord["withheld"]>>();
-  for (const { id, reason } of answer.deferred) named.set(records[id]!, { kind: "deferred", reason });
-  for (const { id, reason } of answer.rejected)
-    named.set(records[id]!, { kind: "quarantined", reason: REJECTED + reason });
+  for (const { id, reason } of answer.deferred) named.set(all[id]!, { kind: "deferred", reason });
+  for (const { id, reason } of answer.rejected) named.set(all[id]!, { kind: "quarantined", reason: REJECTED + reason });
   return {
+    records: all,
+    blocks: apart ? [] : blocks,
     lookup: library.resolvesReferences ? new ResolvedLookup({ reader: deps.reader, plain, resolved, version }) : plain,
     withheld: (record) => named.get(record) ?? null,
     batchId,
@@ -225,29 +249,55 @@ function isDelete({ state }: IncomingRecord): boolean {
 }
 
 /** Where the references of the records go, without making operations of them. */
-function targetsOf(records: readonly IncomingRecord[]): readonly BatchTargets[] {
+function targetsOf(records: readonly IncomingRecord[], blocks: readonly SettledBlock[]): readonly BatchTargets[] {
   const targets = new Map<SyncModel, Map<string, number>>();
+  const referencesTo = (target: SyncModel): Map<string, number> => {
+    let references = targets.get(target);
+    if (references === undefined) {
+      references = new Map();
+      targets.set(target, references);
+    }
+    return references;
+  };
   const referring = records.filter((record) => record.model.references.length > 0 && !isDelete(record));
   for (const { model, values } of referring) {
     for (const column of model.references) {
       const identity = values[model.columns.indexOf(column)];
       if (typeof identity !== "string") continue;
-      const { target } = column.reference!;
-      let references = targets.get(target);
-      if (references === undefined) {
-        references = new Map();
-        targets.set(target, references);
-      }
+      const references = referencesTo(column.reference!.target);
       references.set(identity, (references.get(identity) ?? 0) + 1);
     }
   }
+  for (const { model, columns } of blocks) {
+    model.columns.forEach((column, index) => {
+      if (column.reference === null) return;
+      const { values, at } = columns[index] as WireDictionary;
+      const counts = new Uint32Array(values.length + 1);
+      for (const place of at) counts[place]! += 1;
+      const references = referencesTo(column.reference.target);
+      values.forEach((identity, place) => {
+        const known = references.get(identity as string) ?? 0;
+        references.set(identity as string, known + counts[place + 1]!);
+      });
+    });
+  }
   const inBatch = new Map([...targets.keys()].map((model) => [model, new Set<string>()]));
-  for (const { model, record } of records) if (targets.get(model)?.has(record)) inBatch.get(model)!.add(record);
-  return [...targets].map(([model, references]) => ({
-    targetModel: model.name,
-    references,
-    inBatch: inBatch.get(model)!,
-  }));
+  const arrives = (model: SyncModel, record: string) => {
+    if (targets.get(model)?.has(record)) inBatch.get(model)!.add(record);
+  };
+  for (const { model, record } of records) arrives(model, record);
+  for (const { model, identities } of blocks) {
+    if (targets.has(model)) for (const identity of identities) arrives(model, identity);
+  }
+  return [...targets]
+    .filter(([, references]) => references.size > 0)
+    .map(([model, references]) => ({ targetModel: model.name, references, inBatch: inBatch.get(model)! }));
+}
+
+function blockRefersToSomething({ columns, model }: SettledBlock): boolean {
+  return model.columns.some(
+    (column, index) => column.reference !== null && (columns[index] as WireDictionary).values.length > 0,
+  );
 }
 
 /** Records that the vector covers wholly count as superseded. */

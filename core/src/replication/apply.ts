@@ -4,7 +4,7 @@ import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { OutsideReferences } from "../storage/outside-references.js";
-import { loadParked, unpark } from "../storage/parked.js";
+import { anyQuarantined, loadParked, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { RowWriter } from "../storage/row-writer.js";
@@ -13,6 +13,7 @@ import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import { addCounts, type MutableCounts } from "./batch-counts.js";
 import type { IncomingRecord } from "./incoming.js";
+import { insertBlock } from "./insert-block.js";
 import { keepAside } from "./keep-aside.js";
 import { LifeReader } from "./life-reader.js";
 import { insertNewcomers } from "./newcomers.js";
@@ -25,6 +26,7 @@ import {
   type Stamp,
   type Ties,
 } from "./record-state.js";
+import { recordOf, recordsOf, type SettledBlock } from "./settled-block.js";
 import { holdsLate, stampAnew } from "./stamp-anew.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
@@ -75,6 +77,10 @@ export interface ApplyResult {
   readonly healed: readonly { readonly model: string; readonly record: string }[];
   /** The rows that came, went or changed. */
   readonly touched: ReadonlyMap<SyncModel, ReadonlySet<string>>;
+  /** Of them, how many were inserted the short way. */
+  readonly inserted: number;
+  /** Whether the local schema refuses any record, one that may fit now. */
+  readonly anyQuarantined: boolean;
 }
 
 /** A record that is looked at again. */
@@ -103,9 +109,8 @@ export class Applier {
 
   /** Merges what came from a peer. Throws `NewcomersRefused` when records can't be taken the short way. */
   apply(options: ApplyOptions): ApplyResult {
-    const { tx, records, backfill } = options;
+    const { tx, records } = options;
     return this.#guarded(tx, () => {
-      const set = new WorkingSet();
       const counts = new Counts();
       const touched = new Map<SyncModel, Set<string>>();
       const { rest, inserted } = options.shortWay
@@ -121,31 +126,76 @@ export class Applier {
             touched,
           })
         : { rest: records, inserted: [] };
-      for (const [model, rows] of inserted) counts.add(model.name, { applied: rows });
-      for (const [model, group] of byModel(rest)) {
-        const loaded = this.#load(
-          tx.db,
-          model,
-          group.map((record) => record.record),
-          true,
-        );
-        group.forEach((incoming, index) => {
-          const known = set.get(model.number, incoming.record);
-          const working = known ?? loaded[index]!;
-          if (!backfill && this.#isConflict(options, working, incoming)) {
-            counts.add(model.name, { conflicts: 1 });
-          }
-          if (this.#merge(working, incoming, options, known !== undefined)) {
-            if (known === undefined) {
-              working.withheld = options.withheld?.(incoming) ?? null;
-              set.add(working);
-            }
-          } else if (known === undefined) counts.add(model.name, { superseded: 1 });
-          for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
-        });
-      }
-      return this.#finish(tx, set, options.lookup, { counts, touched, backfill });
+      for (const [model, rows] of inserted) counts.inserts(model.name, rows);
+      return this.#mergeAll(rest, options, counts, touched);
     });
+  }
+
+  /**
+   * Merges a stretch of a block of a backfill page. Throws `NewcomersRefused` as {@link apply} does. Of the rows that went
+   * the short way, `touched` tells the model alone.
+   */
+  applyBlock(
+    options: Omit<ApplyOptions, "records" | "withheld"> & {
+      readonly block: SettledBlock;
+      readonly from: number;
+      readonly to: number;
+    },
+  ): ApplyResult {
+    const { tx, block, from, to, lookup, shortWay } = options;
+    const { model } = block;
+    return this.#guarded(tx, () => {
+      const counts = new Counts();
+      const touched = new Map<SyncModel, Set<string>>();
+      if (!shortWay) return this.#mergeAll(recordsOf(block, from, to), options, counts, touched);
+      const { reader } = this.#deps;
+      const rest = insertBlock({ tx, block, from, to, lookup, reader, writer: this.#writer(tx.db, model) });
+      const inserted = to - from - rest.length;
+      if (inserted > 0) {
+        counts.inserts(model.name, inserted);
+        touched.set(model, new Set());
+      }
+      return this.#mergeAll(
+        rest.map((row) => recordOf(block, row)),
+        options,
+        counts,
+        touched,
+      );
+    });
+  }
+
+  /** The long way: what is here is loaded, joined with what came, and all that depends on it is decided anew. */
+  #mergeAll(
+    records: readonly IncomingRecord[],
+    options: Omit<ApplyOptions, "records">,
+    counts: Counts,
+    touched: Map<SyncModel, Set<string>>,
+  ): ApplyResult {
+    const { tx, backfill } = options;
+    const set = new WorkingSet();
+    for (const [model, group] of byModel(records)) {
+      const loaded = this.#load(
+        tx.db,
+        model,
+        group.map((record) => record.record),
+        true,
+      );
+      group.forEach((incoming, index) => {
+        const known = set.get(model.number, incoming.record);
+        const working = known ?? loaded[index]!;
+        if (!backfill && this.#isConflict(options, working, incoming)) {
+          counts.add(model.name, { conflicts: 1 });
+        }
+        if (this.#merge(working, incoming, options, known !== undefined)) {
+          if (known === undefined) {
+            working.withheld = options.withheld?.(incoming) ?? null;
+            set.add(working);
+          }
+        } else if (known === undefined) counts.add(model.name, { superseded: 1 });
+        for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
+      });
+    }
+    return this.#finish(tx, set, options.lookup, { counts, touched, backfill });
   }
 
   /**
@@ -227,7 +277,11 @@ export class Applier {
   }
 
   /** Whether a change that is news here meets one that was made here, neither maker having known of the other. */
-  #isConflict({ tx, sender }: ApplyOptions, { state: local }: WorkingRecord, { state: incoming }: IncomingRecord) {
+  #isConflict(
+    { tx, sender }: Pick<ApplyOptions, "tx" | "sender">,
+    { state: local }: WorkingRecord,
+    { state: incoming }: IncomingRecord,
+  ) {
     const met = { member: tx.self!, local, incoming, order: this.#deps.members.order };
     return (
       losesTo(met) || (sender !== undefined && overridesUnheard({ ...met, maker: sender.member, heard: sender.heard }))
@@ -336,7 +390,7 @@ export class Applier {
     if (!backfill) {
       for (const [model, changed] of touched) if (model.tree !== null) this.#deps.rebuildTree(db, model, changed);
     }
-    return { models: counts.models, healed, touched };
+    return { models: counts.models, healed, touched, inserted: counts.inserted, anyQuarantined: anyQuarantined(db) };
   }
 
   /** Fills in the references that matter for each record, and what is known of their targets. */
@@ -537,10 +591,17 @@ function* stampsOf(state: RecordState): Iterable<Stamp> {
 }
 
 class Counts {
+  inserted = 0;
   readonly models = new Map<string, MutableCounts>();
 
   add(model: string, counts: Partial<BatchCounts>): void {
     addCounts(this.models, model, counts);
+  }
+
+  /** Records that went the short way. */
+  inserts(model: string, records: number): void {
+    this.add(model, { applied: records });
+    this.inserted += records;
   }
 
   /** What became of a record that has come. */

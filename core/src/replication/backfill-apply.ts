@@ -21,7 +21,7 @@ import { forgetFullBackfills, loadPeer, updatePeer } from "./peer-store.js";
 import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
-import type { WireRecords } from "./wire-records.js";
+import type { WireGroup, WireRecords } from "./wire-records.js";
 
 /**
  * One page of a backfill on its way into the tables. It commits together with the account of what is still open, so that
@@ -57,13 +57,18 @@ export function checkServedPage(
   const stretch: Stretch = [after, rows.upTo];
   for (const group of records.groups) {
     if (group.m !== model) throw replicationErrors.malformed({ reason: "a page of a backfill holds another model" });
-    for (const [identity] of group.r) {
+    for (const identity of identitiesOf(group)) {
       if (!holds(stretch, identity)) {
         throw replicationErrors.malformed({ reason: "a page of a backfill holds a record from outside of its range" });
       }
     }
   }
   return { peer, model, stretch, records, count: recordCountOf(records), floor: rows.floor };
+}
+
+function identitiesOf({ r, k }: WireGroup): readonly string[] {
+  const single = r.map(([identity]) => identity);
+  return k === undefined ? single : [...single, ...k.identities];
 }
 
 /**
@@ -89,7 +94,7 @@ export async function applyServedPage(
   const { model: name, stretch } = page;
   const { registry, connection, clock } = library.deps;
   const model = registry.byName.get(name);
-  const served = new Set(page.records.groups.flatMap((group) => group.r.map(([identity]) => identity)));
+  const served = new Set(page.records.groups.flatMap((group) => identitiesOf(group)));
   // Only pages close ranges, one page at a time: what is open now is open in the transaction too.
   const last = isComplete(order, advanced(loadBackfill(connection), page));
   let record: BackfillRecord | null = null;
@@ -101,10 +106,16 @@ export async function applyServedPage(
       page: page.records,
       vectorMoves: last,
       ...(inspect !== undefined && { inspect }),
-      finish: (tx) => {
+      finish: (tx, inserted) => {
         record = advanced(loadBackfill(tx.db), page);
         if (!covers(library, record, tx.self!)) throw replicationErrors.backfillOutdated();
-        if (model !== undefined) settleRange(library, tx, model, record, stretch, served);
+        const [after, upTo] = stretch;
+        // Where all that was served is new here, and nothing else is in the range, there is nothing to settle.
+        const alone =
+          inserted === served.size &&
+          model !== undefined &&
+          library.deps.reader.countWithin(tx.db, model, { after, upTo }) === inserted;
+        if (model !== undefined && !alone) settleRange(library, tx, model, record, stretch, served);
         saveBackfill(tx.db, record);
         if (last) completeBackfill(library, tx, servers, record);
       },

@@ -8,7 +8,8 @@ import type { RecordPage } from "../storage/record-reader.js";
 import { loadLogged, loadLoggedRange, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
-import type { WireRecords } from "./wire-records.js";
+import { blockOf } from "./wire-block.js";
+import type { WireRecords, WireSettledRecord } from "./wire-records.js";
 
 /**
  * The serving side of a backfill. A page is state: every record of a range of identities, with all stamps above the
@@ -69,7 +70,20 @@ export function readBackfillPage({
     if (!present.has(record)) outgoing.push({ model: number, record, state: stateOf(state, false), full: false });
   }
   const read = new Map(page.rows.map((row) => [row.identity, row.values]));
-  return { records: encodeRecords(db, outgoing, deps, read), upTo, floor };
+  return { records: withBlock(encodeRecords(db, outgoing, deps, read), model), upTo, floor };
+}
+
+/** Takes the settled records together: they are most of what a page holds, and in the order of their identities. */
+function withBlock(records: WireRecords, model: SyncModel | undefined): WireRecords {
+  const [group] = records.groups;
+  if (model?.identity.kind !== "column" || group === undefined) return records;
+  const settled = group.r.filter((record): record is WireSettledRecord => record.length === 2);
+  const block = blockOf(
+    settled,
+    model.columns.map(({ reference }) => reference !== null),
+  );
+  if (block === null) return records;
+  return { ...records, groups: [{ ...group, r: group.r.filter((record) => record.length !== 2), k: block }] };
 }
 
 /** Single records in the form of a backfill page, for a device that has to restore them. */

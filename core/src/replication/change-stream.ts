@@ -23,7 +23,8 @@ export interface ChangeStreamOptions {
   readonly position: number;
   /** What the receiver says it has. */
   readonly receiver: Vector;
-  readonly send: (message: Uint8Array) => void;
+  /** Returns how many bytes went out. */
+  readonly send: (message: Uint8Array) => number;
   readonly bufferedBytes: () => number;
   /** The stream can't go on. */
   readonly onError: (error: unknown) => void;
@@ -174,8 +175,8 @@ export class ChangeStream {
       this.#page += 1;
       this.#inFlight.set(this.#page, message.length);
       this.#bytes += message.length;
-      this.#options.send(message);
-      events.emit("pageServed", { peer, phase: this.#phase, records, bytes: message.length });
+      const bytes = this.#options.send(message);
+      events.emit("pageServed", { peer, phase: this.#phase, records, bytes });
       if (changes.end !== null) {
         this.#owes = "nothing";
         this.#told = telling!;

@@ -1,11 +1,20 @@
 import type { WireValue } from "@tidemark/plugin-api";
-import { isIdentity } from "../registry/identity-form.js";
+import { compareIdentities, isIdentity } from "../registry/identity-form.js";
 import { DERIVED_IDENTITY_SEPARATOR, type SyncModel, type SyncRegistry } from "../registry/model.js";
 import { targetsOf } from "../storage/row-writer.js";
 import { replicationErrors } from "./errors.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import { ANY_ORIGIN, type Birth, type RecordState, SETTLED, type Stamp, UNSTAMPED } from "./record-state.js";
-import { WIRE_ANY_ORIGIN, WIRE_WHOLE_ROW, type WireGroup, type WireOrigin, type WireRecords } from "./wire-records.js";
+import type { SettledBlock } from "./settled-block.js";
+import { dictionaryOf, isDictionary, valueAt, WireBlock } from "./wire-block.js";
+import {
+  WIRE_ANY_ORIGIN,
+  WIRE_WHOLE_ROW,
+  type WireGroup,
+  type WireOrigin,
+  type WireRecords,
+  type WireSettledRecord,
+} from "./wire-records.js";
 import { decodeWireValue } from "./wire-value.js";
 
 /**
@@ -22,6 +31,8 @@ const MAX_BIRTHS = 1_000;
 
 export interface DecodedRecords {
   readonly records: readonly IncomingRecord[];
+  /** Further records, column by column. */
+  readonly blocks: readonly SettledBlock[];
   readonly foreign: readonly ForeignRecord[];
 }
 
@@ -50,13 +61,19 @@ export function checkWireRecords(input: unknown): WireRecords {
     for (const column of columns) name(column);
     if (new Set(columns).size !== columns.length) throw malformed("a column is named twice");
     records += array(group.r, MAX_RECORDS, "records of a group").length;
+    if (group.k === undefined) continue;
+    // It has been unpacked by whoever read the message; in other messages it is nothing of the kind.
+    if (!(group.k instanceof WireBlock)) throw malformed("a block of records where none can be");
+    if (group.k.columns.length !== columns.length)
+      throw malformed("a block of records has other columns than its group");
+    records += group.k.identities.length;
   }
   if (records > MAX_RECORDS) throw malformed("it holds too many records");
   return input as WireRecords;
 }
 
 export function recordCountOf(page: WireRecords): number {
-  return page.groups.reduce((sum, group) => sum + group.r.length, 0);
+  return page.groups.reduce((sum, group) => sum + group.r.length + (group.k?.identities.length ?? 0), 0);
 }
 
 export function namesIn(page: WireRecords): WireNames {
@@ -79,13 +96,49 @@ export interface DecodeDeps {
 export function decodeRecords(page: WireRecords, deps: DecodeDeps): DecodedRecords {
   const origins = page.origins.map(([origin]) => deps.members.byOrigin(origin)!.num);
   const records: IncomingRecord[] = [];
+  const blocks: SettledBlock[] = [];
   const foreign: ForeignRecord[] = [];
   for (const group of page.groups) {
     const model = deps.registry.byName.get(group.m);
-    if (model !== undefined) decodeGroup(model, group, origins, deps, records);
-    else decodeForeign(group, origins, deps, foreign);
+    const block = model === undefined || group.k === undefined ? null : decodeBlock(model, group.c, group.k);
+    if (block !== null) blocks.push(block);
+    const single =
+      group.k === undefined || block !== null ? group : { ...group, r: [...group.r, ...recordsOf(group.k)] };
+    if (model !== undefined) decodeGroup(model, single, origins, deps, records);
+    else decodeForeign(single, origins, deps, foreign);
   }
-  return { records, foreign };
+  return { records, blocks, foreign };
+}
+
+/** The records of a block one by one, where the columns here are others than those of the sender. */
+function recordsOf({ identities, columns }: WireBlock): WireSettledRecord[] {
+  return identities.map((identity, row) => [identity, columns.map((column) => valueAt(column, row))]);
+}
+
+/** Checks each value once; null when the block does not have the columns of the model, in their order. */
+function decodeBlock(model: SyncModel, names: readonly string[], block: WireBlock): SettledBlock | null {
+  const straight =
+    names.length === model.columns.length && model.columns.every(({ name }, index) => name === names[index]);
+  if (!straight || model.identity.kind !== "column") return null;
+  const { identities } = block;
+  for (let row = 0; row < identities.length; row++) {
+    identity(identities[row]);
+    if (row > 0 && compareIdentities(identities[row - 1]!, identities[row]!) >= 0) {
+      throw malformed("the identities of a block are not in order");
+    }
+  }
+  const columns = model.columns.map((column, index) => {
+    const values = block.columns[index]!;
+    if (column.reference === null) {
+      for (const value of isDictionary(values) ? values.values : values) decodeWireValue(value, column.affinity);
+      return values;
+    }
+    const targets = isDictionary(values) ? values : dictionaryOf(values, 1);
+    if (targets === null) throw malformed("an identity is not one");
+    for (const target of targets.values) identity(target);
+    return targets;
+  });
+  return { model, identities, columns };
 }
 
 function decodeGroup(

@@ -1,12 +1,14 @@
 import { replicationErrors } from "./errors.js";
+import { DEFLATED, WITH_BYTES } from "./message-forms.js";
 
 /**
- * Carries messages of any size in frames of a bounded one. A message that fits is its own frame and begins with `{`, since
- * it is a JSON object; a longer one is cut into fragments, each led by a byte that says whether more follows.
+ * Carries messages of any size in frames of a bounded one. A message that fits is its own frame: it begins with `{`, being
+ * a JSON object, or with the byte that leads one of another form. A longer one is cut into fragments, each led by a byte
+ * that says whether more follows.
  */
 const MORE = 1;
 const LAST = 2;
-const OPENING_BRACE = 0x7b;
+const WHOLE: ReadonlySet<number | undefined> = new Set([0x7b, DEFLATED, WITH_BYTES]);
 
 /** Bytes of a fragment: with its leading byte no more than the smallest `maxFrameBytes` that can be set. */
 export const FRAGMENT_BYTES = 64 * 1024 - 1;
@@ -44,7 +46,7 @@ export class MessageAssembler {
    */
   take(frame: Uint8Array, limit = MAX_MESSAGE_BYTES): Uint8Array | null {
     const kind = frame[0];
-    if (kind === OPENING_BRACE) {
+    if (WHOLE.has(kind)) {
       if (this.#parts.length > 0)
         throw replicationErrors.malformed({ reason: "a message in the midst of another one" });
       return frame;

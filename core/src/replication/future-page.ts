@@ -49,7 +49,7 @@ function pageOf(origins: readonly WireOrigin[], group: WireGroup, record: WireRe
   const used = [...new Set(stampsIn(record).map(({ at }) => at))].filter((at) => at !== WIRE_ANY_ORIGIN);
   return {
     origins: used.map((at) => origins[at]!),
-    groups: [{ ...group, r: [withOrigins(record, (at) => used.indexOf(at))] }],
+    groups: [{ m: group.m, c: group.c, r: [withOrigins(record, (at) => used.indexOf(at))] }],
   };
 }
 

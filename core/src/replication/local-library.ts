@@ -15,6 +15,7 @@ import { parkedOf } from "../storage/parked.js";
 import type { Pool } from "../storage/pool.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { SlicePacer } from "../storage/slice-pacer.js";
+import { prepared } from "../storage/statements.js";
 import type { Writer } from "../storage/writer.js";
 import type { Applier, ApplyResult } from "./apply.js";
 import { checkWireRecords, type DecodedRecords, decodeRecords, namesIn } from "./decode-records.js";
@@ -89,7 +90,7 @@ export class LocalLibrary {
   tableVersion(): TableVersion {
     const { connection, applier } = this.deps;
     return {
-      dataVersion: connection.pragma("data_version", { simple: true }) as number,
+      dataVersion: prepared(connection, "PRAGMA data_version").pluck().get() as number,
       writes: applier.writes,
     };
   }

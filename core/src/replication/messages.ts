@@ -3,6 +3,9 @@ import { z } from "zod";
 import { isIdentity } from "../registry/identity-form.js";
 import { REMOVAL_KINDS } from "../storage/members.js";
 import { replicationErrors } from "./errors.js";
+import { WITH_BYTES } from "./message-forms.js";
+import { ByteReader, packBlock, unpackBlock } from "./wire-block.js";
+import type { WireGroup } from "./wire-records.js";
 
 /**
  * What two devices say to each other: JSON, one message a frame. The shape of every message is validated here; what is in
@@ -206,15 +209,29 @@ export type WireVector = z.infer<typeof vector>;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
+/** The leading byte, and the length of the JSON in four, big-endian. */
+const HEAD_BYTES = 5;
+
 export function encodeMessage(message: Message): Uint8Array {
-  return encoder.encode(JSON.stringify(message));
+  if (message.t !== "backfill-rows") return encoder.encode(JSON.stringify(message));
+  const bytes: Uint8Array[] = [];
+  const groups = (message.records.groups as readonly WireGroup[]).map((group) =>
+    group.k === undefined ? group : { ...group, k: packBlock(group.k, bytes) },
+  );
+  const json = encoder.encode(JSON.stringify({ ...message, records: { ...message.records, groups } }));
+  if (bytes.length === 0) return json;
+  const head = Buffer.alloc(HEAD_BYTES);
+  head[0] = WITH_BYTES;
+  head.writeUInt32BE(json.length, 1);
+  return Buffer.concat([head, json, ...bytes]);
 }
 
 /** Throws `TIDEMARK_WIRE_MALFORMED` for anything that is not a message. */
 export function decodeMessage(frame: Uint8Array): Message {
+  const [json, bytes] = frame[0] === WITH_BYTES ? withBytes(frame) : [frame, frame.subarray(frame.length)];
   let parsed: unknown;
   try {
-    parsed = JSON.parse(decoder.decode(frame));
+    parsed = JSON.parse(decoder.decode(json));
   } catch {
     throw replicationErrors.malformed({ reason: "a frame is not JSON in UTF-8" });
   }
@@ -225,5 +242,23 @@ export function decodeMessage(frame: Uint8Array): Message {
       reason: `${issue?.path.join(".") || "a message"}: ${issue?.message ?? "is not one that is known"}`,
     });
   }
-  return result.data;
+  const message = result.data;
+  const reader = new ByteReader(bytes);
+  if (message.t === "backfill-rows") {
+    message.records.groups = message.records.groups.map((group) => unpackGroup(group, reader));
+  }
+  if (!reader.ended) throw replicationErrors.malformed({ reason: "bytes that nothing in the message names" });
+  return message;
+}
+
+function withBytes(frame: Uint8Array): readonly [json: Uint8Array, bytes: Uint8Array] {
+  const view = Buffer.from(frame.buffer, frame.byteOffset, frame.length);
+  const end = view.length < HEAD_BYTES ? Number.POSITIVE_INFINITY : HEAD_BYTES + view.readUInt32BE(1);
+  if (end > view.length) throw replicationErrors.malformed({ reason: "a message is shorter than it says" });
+  return [view.subarray(HEAD_BYTES, end), view.subarray(end)];
+}
+
+function unpackGroup(group: unknown, reader: ByteReader): unknown {
+  if (typeof group !== "object" || group === null || !("k" in group)) return group;
+  return { ...group, k: unpackBlock(group.k, reader) };
 }

@@ -1,14 +1,11 @@
-import { compareIdentities } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
-import { quoteName } from "../storage/identifiers.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
-import { loadParked } from "../storage/parked.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RawText, RowWriter } from "../storage/row-writer.js";
-import { loadLogged, saveState } from "../storage/stamp-store.js";
-import { prepared } from "../storage/statements.js";
+import { saveState } from "../storage/stamp-store.js";
 import type { IncomingRecord } from "./incoming.js";
+import { knownHere } from "./known-here.js";
 import { LifeReader } from "./life-reader.js";
 import {
   columnStamp,
@@ -23,7 +20,7 @@ import {
 } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
-import { bindWireValue } from "./wire-value.js";
+import { bindWireValue, isRawTextTag } from "./wire-value.js";
 
 /**
  * The short way for records of which nothing is here yet: no row, no stamp, nothing kept aside, nobody waiting for them,
@@ -119,7 +116,7 @@ class Newcomers {
     const byLevel = [...groups].sort(([one], [other]) => one.level - other.level);
     for (const [model, group] of byLevel) {
       if (model.identity.kind !== "column" || model.localKey === null) continue;
-      if (group.length < WORTH_LOOKING || isWaitedFor(options.tx.db, model)) continue;
+      if (group.length < WORTH_LOOKING) continue;
       this.byModel.set(model, this.#candidates(model, group));
     }
     this.#withdrawUnsupported();
@@ -168,7 +165,8 @@ class Newcomers {
   /** The complete, living records of one model of which nothing is here. */
   #candidates(model: SyncModel, group: readonly IncomingRecord[]): Map<string, Newcomer> {
     const { order, withheld, reader } = this.#options;
-    const known = knownHere(this.#db, model, group, reader);
+    const identities = group.map(({ record }) => record);
+    const known = knownHere({ db: this.#db, model, identities, reader });
     const candidates = new Map<string, Newcomer>();
     for (const incoming of group) {
       const { record, state, values, extra } = incoming;
@@ -243,50 +241,10 @@ function positionOf({ columns }: SyncModel, column: SyncColumn): number {
 
 /** A value that did not come, or one that only the long way knows how to bind. */
 function isLongWay(value: IncomingRecord["values"][number]): boolean {
-  return value === undefined || (typeof value === "object" && value !== null && "t" in value);
+  return value === undefined || isRawTextTag(value);
 }
 
-/** Those of the records that have a row, stamps or something kept aside. Two looks at the whole stretch say no for all. */
-function knownHere(
-  db: Sqlite,
-  model: SyncModel,
-  group: readonly IncomingRecord[],
-  reader: RecordReader,
-): ReadonlySet<string> {
-  let first = group[0]!.record;
-  let last = first;
-  for (const { record } of group) {
-    if (compareIdentities(record, first) < 0) first = record;
-    if (compareIdentities(record, last) > 0) last = record;
-  }
-  const identity = quoteName((model.identity as { readonly column: string }).column);
-  const rows = prepared(
-    db,
-    `SELECT EXISTS (SELECT 1 FROM ${quoteName(model.table)} WHERE ${identity} BETWEEN ? AND ?)`,
-  );
-  const anyRow = rows.pluck().get(first, last) === 1;
-  const aside = prepared(
-    db,
-    `SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = :model AND record BETWEEN :first AND :last)
-         OR EXISTS (SELECT 1 FROM tidemark_parked WHERE model = :model AND record BETWEEN :first AND :last)`,
-  );
-  const anyAside = aside.pluck().get({ model: model.number, first, last }) === 1;
-  const records = group.map(({ record }) => record);
-  const known = new Set<string>();
-  if (anyRow) for (const record of reader.localKeys(db, model, records).keys()) known.add(record);
-  if (anyAside) {
-    for (const record of loadLogged(db, model.number, records).keys()) known.add(record);
-    for (const record of loadParked(db, model.number, records).keys()) known.add(record);
-  }
-  return known;
-}
-
-function isWaitedFor(db: Sqlite, model: SyncModel): boolean {
-  const waiting = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_waiting WHERE target_model = ?)");
-  return waiting.pluck().get(model.number) === 1;
-}
-
-function isConstraint(error: unknown): boolean {
+export function isConstraint(error: unknown): boolean {
   const code = (error as { readonly code?: unknown } | null)?.code;
   return typeof code === "string" && code.startsWith("SQLITE_CONSTRAINT");
 }

@@ -23,6 +23,7 @@ import { framesOf, MAX_INTRODUCTION_BYTES, MAX_MESSAGE_BYTES, MessageAssembler }
 import { authenticate, type Introduction } from "./handshake.js";
 import type { LocalLibrary } from "./local-library.js";
 import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
+import { deflated, inflated } from "./message-forms.js";
 import { checkTimes } from "./message-times.js";
 import { decodeMessage, encodeMessage, type Message, type MessageOf } from "./messages.js";
 import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
@@ -384,11 +385,10 @@ export class Session {
     if (this.#closed) return;
     let message: Message;
     try {
-      const whole = this.#assembler.take(
-        frame,
-        this.#introducing === null ? MAX_MESSAGE_BYTES : MAX_INTRODUCTION_BYTES,
-      );
-      if (whole === null) return;
+      const limit = this.#introducing === null ? MAX_MESSAGE_BYTES : MAX_INTRODUCTION_BYTES;
+      const sent = this.#assembler.take(frame, limit);
+      if (sent === null) return;
+      const whole = inflated(sent, limit);
       message = decodeMessage(whole);
       if (message.t === "bye") {
         this.#onBye(message);
@@ -602,9 +602,9 @@ export class Session {
     }
     await fence.cover();
     if (this.#closed) return;
-    this.#sendEncoded(encoded);
+    const bytes = this.#sendEncoded(encoded);
     const records = recordCountOf(page.records);
-    events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes: encoded.length });
+    events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes });
   }
 
   async #sendBounds({ request, model, after, upTo, every, limit }: MessageOf<"backfill-survey">): Promise<void> {
@@ -824,8 +824,11 @@ export class Session {
     this.#sendEncoded(encodeMessage(message));
   }
 
-  #sendEncoded(message: Uint8Array): void {
-    for (const frame of framesOf(message)) this.#connection.send(frame);
+  /** Returns how many bytes it took. */
+  #sendEncoded(message: Uint8Array): number {
+    const sent = deflated(message);
+    for (const frame of framesOf(sent)) this.#connection.send(frame);
+    return sent.length;
   }
 
   /** The peer as a member whose join has been counted here; null while it isn't one, or none any more. */

@@ -1,4 +1,5 @@
 import type { WireValue } from "@tidemark/plugin-api";
+import type { WireBlock } from "./wire-block.js";
 
 /**
  * Records as they travel: positional arrays in JSON, names and origin ids once per page. Nothing here knows of local
@@ -43,6 +44,8 @@ export interface WireGroup {
   readonly c: readonly string[];
   /** Records. */
   readonly r: readonly WireRecord[];
+  /** Settled records, column by column: most of a page of a backfill. In no other message. */
+  readonly k?: WireBlock;
 }
 
 /** What pages of changes and pages of a backfill have in common. */

@@ -98,6 +98,11 @@ export function bindWireValue(value: WireValue, affinity: Affinity): Exclude<Bin
   return decodeWireValue(value, affinity) as Exclude<Bindable, RawText>;
 }
 
+/** Whether it is text whose bytes are not valid, which has to be stored by way of a cast. */
+export function isRawTextTag(value: WireValue): boolean {
+  return typeof value === "object" && value !== null && "t" in value;
+}
+
 function decodeTag(value: object, affinity: Affinity): Bindable {
   const keys = Object.keys(value);
   if (Array.isArray(value) || keys.length !== 1) throw bad("an object must have exactly one key, its tag");

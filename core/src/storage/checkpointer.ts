@@ -24,6 +24,8 @@ export interface CheckpointerOptions {
 const MOST_PAGES_AHEAD = 3_000;
 /** Slices before it is worth starting a thread. */
 const SLICES_BEFORE = 10;
+/** Slices from one checkpoint to the next: pages that change again and again need to be written into the file once. */
+const SLICES_BETWEEN = 4;
 /** SQLite's own limit, outside of a backfill. */
 const AUTOCHECKPOINT_PAGES = 1_000;
 
@@ -52,6 +54,8 @@ export class Checkpointer {
   #waiting: (() => void)[] = [];
   #active = false;
   #slices = 0;
+  /** The slice at which a checkpoint was asked for. */
+  #asked = 0;
   #ended: Promise<unknown> = Promise.resolve();
 
   constructor(options: CheckpointerOptions) {
@@ -69,6 +73,7 @@ export class Checkpointer {
    */
   async during<T>(work: () => Promise<T>): Promise<T> {
     this.#slices = 0;
+    this.#asked = 0;
     this.#active = true;
     try {
       return await work();
@@ -90,11 +95,13 @@ export class Checkpointer {
     this.#slices += 1;
     if (this.#slices === SLICES_BEFORE) this.#begin();
     if (this.#worker === null) return;
-    if (!this.#busy) {
+    const tooFarAhead = this.#ahead > MOST_PAGES_AHEAD;
+    if (!this.#busy && (tooFarAhead || this.#slices - this.#asked >= SLICES_BETWEEN)) {
       this.#busy = true;
+      this.#asked = this.#slices;
       this.#worker.postMessage(null);
     }
-    if (this.#ahead <= MOST_PAGES_AHEAD) return;
+    if (!tooFarAhead) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 

@@ -45,6 +45,11 @@ export function loadParkedRange(
 /** Begins the reason of a record that a transform rejected: it stays out whatever the local schema would say. */
 export const REJECTED = "rejected by a plugin: ";
 
+/** Whether the local schema refuses any record at present. */
+export function anyQuarantined(db: Sqlite): boolean {
+  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_parked WHERE kind = 'quarantined')").pluck().get() === 1;
+}
+
 /** The records of one kind and model that may be tried again, oldest first. */
 export function parkedOf({
   db,

@@ -115,6 +115,15 @@ export class RecordReader {
     return parts === undefined ? null : deriveIdentity(parts.map(String));
   }
 
+  /** How many rows a stretch holds. */
+  countWithin(db: Sqlite, model: SyncModel, { after, upTo = null }: Omit<PageBounds, "limit">): number {
+    const statement = this.#statement(db, this.#plan(model).countWithin(after !== null, upTo !== null), plain);
+    const bounds: Record<string, unknown> = {};
+    if (after !== null) bindBound(bounds, "a", model, after);
+    if (upTo !== null) bindBound(bounds, "u", model, upTo);
+    return statement.get(bounds) as number;
+  }
+
   /** Whether all identities of a stretch pass a test; stops at the first that does not. Unfit ones as in `identityAt`. */
   everyIdentity(
     db: Sqlite,
@@ -269,6 +278,7 @@ interface ReadPlan {
   readonly page: (after: boolean, upTo: boolean) => string;
   readonly identityAt: (after: boolean, upTo: boolean) => string;
   readonly identities: (after: boolean, upTo: boolean) => string;
+  readonly countWithin: (after: boolean, upTo: boolean) => string;
   /** Where the key columns of a derived identity stand in `model.columns`. */
   readonly keyIndexes: readonly number[] | null;
   readonly keys: (column: string) => KeySql;
@@ -334,13 +344,13 @@ function readPlan(model: SyncModel): ReadPlan {
     const start = first && joined(first) ? `${target(first)} CROSS JOIN ${table} ON ${onTarget(first)}` : table;
     fromKeys = `FROM ${start} ${inner.join(" ")}`;
   }
-  const within = (after: boolean, upTo: boolean): string => {
+  const where = (after: boolean, upTo: boolean): string => {
     const bounds: string[] = [];
     if (after) bounds.push(`${order[0]} ${order.length > 1 ? ">=" : ">"} :a0`, beyond(order, ">", ">", "a"));
     if (upTo) bounds.push(`${order[0]} <= :u0`, beyond(order, "<", "<=", "u"));
-    const where = bounds.length > 0 ? `WHERE ${bounds.join(" AND ")}` : "";
-    return `${where} ORDER BY ${order.join(", ")}`;
+    return bounds.length > 0 ? `WHERE ${bounds.join(" AND ")}` : "";
   };
+  const within = (after: boolean, upTo: boolean): string => `${where(after, upTo)} ORDER BY ${order.join(", ")}`;
 
   return {
     model,
@@ -353,6 +363,7 @@ function readPlan(model: SyncModel): ReadPlan {
     page: (after, upTo) => `SELECT ${list.join(", ")} ${fromKeys} ${others} ${within(after, upTo)} LIMIT :limit`,
     identityAt: (after, upTo) => `SELECT ${order.join(", ")} ${fromKeys} ${within(after, upTo)} LIMIT 1 OFFSET :offset`,
     identities: (after, upTo) => `SELECT ${order.join(", ")} ${fromKeys} ${within(after, upTo)}`,
+    countWithin: (after, upTo) => `SELECT count(*) ${fromKeys} ${where(after, upTo)}`,
     keyIndexes: identity.kind === "derived" ? keys.map((column) => model.columns.indexOf(column)) : null,
     keys: keySqlOf(model),
   };

@@ -1,6 +1,7 @@
 import { DERIVED_IDENTITY_SEPARATOR, type SyncColumn, type SyncModel } from "../registry/model.js";
 import type { Sqlite, Statement } from "./database.js";
 import { quoteName } from "./identifiers.js";
+import { prepared } from "./statements.js";
 
 /**
  * Writes rows of one model on the kernel's connection, always inside an apply transaction. It binds what it is given:
@@ -62,10 +63,9 @@ export class RowWriter {
    */
   highestKey(): bigint {
     const highest = this.#highestKey!.get() as bigint;
-    const sequences = this.#db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get();
+    const sequences = prepared(this.#db, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'").get();
     if (sequences === undefined) return highest;
-    const used = this.#db
-      .prepare("SELECT seq FROM sqlite_sequence WHERE name = ?")
+    const used = prepared(this.#db, "SELECT seq FROM sqlite_sequence WHERE name = ?")
       .pluck()
       .safeIntegers(true)
       .get(this.model.table) as bigint | undefined;
@@ -102,15 +102,21 @@ export class RowWriter {
 
   /** Inserts complete rows: the integer key if the model has one, the identity, then all columns in their order. */
   insertAll(rows: readonly (readonly Exclude<Bindable, RawText>[])[]): void {
-    const width = rows[0]?.length ?? 1;
+    this.insertMany(rows.length, (row, bound) => {
+      for (const value of rows[row]!) bound.push(value);
+    });
+  }
+
+  /** The same, where `bind` appends what is bound for a row: a statement costs more than a row that it inserts. */
+  insertMany(count: number, bind: (row: number, bound: unknown[]) => void): void {
+    const width = (this.model.localKey?.kind === "integer" ? 2 : 1) + this.model.columns.length;
     let next = 0;
-    // Many rows a statement: a statement costs more than the row that it inserts.
     for (const most of ROWS_AT_ONCE) {
-      const count = Math.max(1, Math.min(most, Math.floor(MOST_PARAMETERS / width)));
-      while (rows.length - next >= count) {
+      const size = Math.max(1, Math.min(most, Math.floor(MOST_PARAMETERS / width)));
+      while (count - next >= size) {
         const bound: unknown[] = [];
-        for (const end = next + count; next < end; next++) for (const value of rows[next]!) bound.push(value);
-        this.#insertion(count).run(bound);
+        for (const end = next + size; next < end; next++) bind(next, bound);
+        this.#insertion(size).run(bound);
       }
     }
   }

@@ -103,6 +103,9 @@ const MIGRATIONS: readonly string[] = [
   ) WITHOUT ROWID;
   -- Entries from beyond the drift limit: had and relayed, merged when their time has come.
   CREATE TABLE tidemark_deferred (seq INTEGER PRIMARY KEY, due INTEGER NOT NULL, entry TEXT NOT NULL);
+  CREATE INDEX tidemark_deferred_due ON tidemark_deferred (due);
+  CREATE INDEX tidemark_deferred_record
+    ON tidemark_deferred (json_extract(entry, '$.groups[0].m'), json_extract(entry, '$.groups[0].r[0][0]'));
   -- Records whose state must be fetched again from a peer, because a refused local change has damaged them.
   CREATE TABLE tidemark_restore (model INTEGER NOT NULL, record TEXT NOT NULL, PRIMARY KEY (model, record)) WITHOUT ROWID;
   CREATE TABLE tidemark_member (

@@ -56,10 +56,12 @@ async function backfill({
   };
 }
 
-it("makes a few queries of what is one look-up per reference without it", async () => {
+it("makes a few queries of what is one look-up per target without it", async () => {
   const library = { entries: 3_000, pageRecords: 1_000 };
   const off = await backfill({ ...library, enabled: false });
-  expect(off).toMatchObject({ single: 9_000, referenceLookups: 9_000, failures: [] });
+  // A target that several records of a transaction refer to is looked up once; how long a transaction is, time decides.
+  expect(off.single).toBeGreaterThan(1_500);
+  expect(off).toMatchObject({ referenceLookups: off.single, failures: [] });
 
   const on = await backfill({ ...library, enabled: true });
   expect(on).toMatchObject({ single: 0, referenceLookups: 0, batches: 3, failures: [] });

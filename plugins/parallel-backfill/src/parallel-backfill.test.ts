@@ -53,7 +53,7 @@ describe("one server", () => {
 
   it("is asked for no more pages and bytes at once than the settings say", async () => {
     const [a] = await library.servers(["a"], { ...SIZE, entries: 300 });
-    await a!.dataSource.query("UPDATE entry SET name = name || hex(zeroblob(20000))");
+    await a!.dataSource.query("UPDATE entry SET name = name || hex(randomblob(20000))");
     const inFlight = { pages: 0, most: 0, bytes: 0, mostBytes: 0 };
     const sizes: number[] = [];
     a!.tidemark.events.on("pageServed", ({ bytes }) => {
@@ -73,8 +73,8 @@ describe("one server", () => {
     await library.until("the backfill", () => isDone(b));
     expect(inFlight.most).toBeGreaterThan(3);
     expect(inFlight.most).toBeLessThanOrEqual(6);
-    // A page of 20 such records alone would be 800,000 bytes.
-    expect(inFlight.mostBytes).toBeGreaterThan(300_000);
+    // A page of 20 such records alone would be 800,000 bytes, and is half of that on its way.
+    expect(inFlight.mostBytes).toBeGreaterThan(200_000);
     expect(inFlight.mostBytes).toBeLessThanOrEqual(1_048_576);
     await library.settle(a!, b);
   });

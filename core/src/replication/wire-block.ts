@@ -1,0 +1,200 @@
+import type { WireValue } from "@tidemark/plugin-api";
+import {
+  fits,
+  MAX_INTEGER_BYTES,
+  packIntegers,
+  packUuids,
+  UUID_BYTES,
+  unpackIntegers,
+  unpackUuids,
+} from "./column-packing.js";
+import { replicationErrors } from "./errors.js";
+import type { WireSettledRecord } from "./wire-records.js";
+
+/**
+ * Settled records of one model, column by column, in the order of their identities. On the wire, integers and uuids stand
+ * behind the JSON as bytes, in the order in which the JSON names them. No byte is read twice, and the number of values is
+ * bounded, so that what comes out is in proportion to what came.
+ */
+export class WireBlock {
+  readonly identities: readonly string[];
+  /** In the order of the group's columns. */
+  readonly columns: readonly WireColumn[];
+
+  constructor(identities: readonly string[], columns: readonly WireColumn[]) {
+    this.identities = identities;
+    this.columns = columns;
+  }
+}
+
+export type WireColumn = readonly WireValue[] | WireDictionary;
+
+/** A column whose values come again and again, such as the targets of references. */
+export interface WireDictionary {
+  /** Each value once. */
+  readonly values: readonly WireValue[];
+  /** For each record the place of its value among them, counted from 1; 0: null. */
+  readonly at: readonly number[];
+}
+
+export function isDictionary(column: WireColumn): column is WireDictionary {
+  return !Array.isArray(column);
+}
+
+export function valueAt(column: WireColumn, row: number): WireValue {
+  if (!isDictionary(column)) return column[row]!;
+  const at = column.at[row]!;
+  return at === 0 ? null : column.values[at - 1]!;
+}
+
+/** Records and columns that one block may hold together; a server sends more than these as single records. */
+const MAX_CELLS = 1_000_000;
+/** Fewer records are not worth the names of their columns. */
+const LEAST_RECORDS = 16;
+/** A text that comes so often on average is written once. */
+const WORTH_A_DICTIONARY = 8;
+
+/** A block of records whose identities ascend; null where that would gain nothing. `references` tells which columns are. */
+export function blockOf(records: readonly WireSettledRecord[], references: readonly boolean[]): WireBlock | null {
+  if (records.length < LEAST_RECORDS || records.length * references.length > MAX_CELLS) return null;
+  const columns = references.map((isReference, index) => {
+    const values = records.map(([, row]) => row[index]!);
+    return dictionaryOf(values, isReference ? 1 : WORTH_A_DICTIONARY) ?? values;
+  });
+  return new WireBlock(
+    records.map(([identity]) => identity),
+    columns,
+  );
+}
+
+/** The column as a dictionary of texts; null if it holds something else, or if a text comes less often than `least` times. */
+export function dictionaryOf(column: readonly WireValue[], least: number): WireDictionary | null {
+  const places = new Map<string, number>();
+  const most = column.length / least;
+  const at: number[] = [];
+  for (const value of column) {
+    if (value === null) {
+      at.push(0);
+      continue;
+    }
+    if (typeof value !== "string") return null;
+    let place = places.get(value);
+    if (place === undefined) {
+      place = places.size + 1;
+      if (place > most) return null;
+      places.set(value, place);
+    }
+    at.push(place);
+  }
+  return { values: [...places.keys()], at };
+}
+
+/** How a column stands in JSON: as it is, or as uuids (`u`) or integers (`z`: least, bytes of each) among the bytes. */
+type PackedColumn =
+  | readonly WireValue[]
+  | { readonly u: number }
+  | { readonly z: readonly [least: number, width: number] }
+  | { readonly d: PackedColumn; readonly n: number; readonly a: PackedColumn };
+
+export interface PackedBlock {
+  readonly n: number;
+  readonly i: PackedColumn;
+  readonly v: readonly PackedColumn[];
+}
+
+/** The block as JSON; its bytes are appended to `bytes`. */
+export function packBlock({ identities, columns }: WireBlock, bytes: Uint8Array[]): PackedBlock {
+  return {
+    n: identities.length,
+    i: packColumn(identities, bytes),
+    v: columns.map((column) =>
+      isDictionary(column)
+        ? { d: packColumn(column.values, bytes), n: column.values.length, a: packColumn(column.at, bytes) }
+        : packColumn(column, bytes),
+    ),
+  };
+}
+
+function packColumn(values: readonly WireValue[], bytes: Uint8Array[]): PackedColumn {
+  if (typeof values[0] === "string") {
+    const packed = packUuids(values as readonly string[]);
+    if (packed === null) return values;
+    bytes.push(packed);
+    return { u: 1 };
+  }
+  const packed = packIntegers(values);
+  if (packed === null) return values;
+  bytes.push(packed.bytes);
+  return { z: [packed.least, packed.width] };
+}
+
+/** What follows the JSON of a message, read from its beginning to its end. */
+export class ByteReader {
+  readonly #bytes: Uint8Array;
+  #at = 0;
+
+  constructor(bytes: Uint8Array) {
+    this.#bytes = bytes;
+  }
+
+  get ended(): boolean {
+    return this.#at === this.#bytes.length;
+  }
+
+  take(length: number): Uint8Array {
+    if (length > this.#bytes.length - this.#at) throw malformed("it has fewer bytes than it says");
+    this.#at += length;
+    return this.#bytes.subarray(this.#at - length, this.#at);
+  }
+}
+
+/** The inverse of {@link packBlock}. Checks the shape; values and identities are looked at by whoever takes them. */
+export function unpackBlock(packed: unknown, bytes: ByteReader): WireBlock {
+  const block = object(packed);
+  const count = integer(block.n, 0, MAX_CELLS);
+  const identities = unpackColumn(block.i, count, bytes);
+  if (!identities.every((identity) => typeof identity === "string")) throw malformed("an identity is not text");
+  if (!Array.isArray(block.v) || block.v.length * count > MAX_CELLS) throw malformed("it has no columns, or too many");
+  const columns = block.v.map((column: unknown) => {
+    if (Array.isArray(column) || object(column).d === undefined) return unpackColumn(column, count, bytes);
+    const { d, n, a } = object(column);
+    const values = unpackColumn(d, integer(n, 0, count), bytes);
+    const at = unpackColumn(a, count, bytes);
+    for (const place of at) integer(place, 0, values.length);
+    return { values, at: at as readonly number[] };
+  });
+  return new WireBlock(identities as readonly string[], columns);
+}
+
+function unpackColumn(packed: unknown, count: number, bytes: ByteReader): readonly WireValue[] {
+  if (Array.isArray(packed)) {
+    if (packed.length !== count) throw malformed("a column has another number of values than there are records");
+    return packed as readonly WireValue[];
+  }
+  const column = object(packed);
+  if (column.u === 1) return unpackUuids(bytes.take(count * UUID_BYTES));
+  if (!Array.isArray(column.z)) throw malformed("a column has an unknown form");
+  const [least, width] = column.z as readonly unknown[];
+  const shape = {
+    least: integer(least, Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER),
+    width: integer(width, 0, MAX_INTEGER_BYTES),
+  };
+  if (!fits(shape.least, shape.width)) throw malformed("its integers are not exact");
+  return unpackIntegers({ ...shape, bytes: bytes.take(count * shape.width) }, count);
+}
+
+function object(input: unknown): Record<string, unknown> {
+  if (typeof input !== "object" || input === null || Array.isArray(input)) throw malformed("it is not an object");
+  return input as Record<string, unknown>;
+}
+
+function integer(input: unknown, least: number, most: number): number {
+  if (!Number.isSafeInteger(input) || (input as number) < least || (input as number) > most) {
+    throw malformed("a number is out of its range");
+  }
+  return input as number;
+}
+
+function malformed(reason: string): Error {
+  return replicationErrors.malformed({ reason: `a block of records: ${reason}` });
+}
