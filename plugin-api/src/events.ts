@@ -61,6 +61,13 @@ export interface KernelEvents {
     readonly kind: RemovalKind;
     readonly by: string;
   };
+  /** This device, whose `former` origin had been removed, has come back under a new one. Its backfill follows. */
+  memberReturned: { readonly origin: string; readonly deviceId: string; readonly former: string };
+  /**
+   * What this device had not got out before it came back was issued again; `reported` entries went to the journal because
+   * others had overtaken it.
+   */
+  unsentReissued: { readonly origin: string; readonly issued: number; readonly reported: number };
   /** All members agree on what counts of a removed one. What was left above that was stamped anew as this device's own. */
   removalSettled: { readonly origin: string; readonly deviceId: string; readonly stampedAnew: number };
   batchApplied: AppliedBatch;

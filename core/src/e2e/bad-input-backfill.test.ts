@@ -20,9 +20,12 @@ interface Answers {
   bounds(request: MessageOf<"backfill-survey">): unknown;
 }
 
+/** The origin that b has asked to join under. */
+let asked = "b-origin";
+
 const members = () => [
   { origin: "s-origin", deviceId: "s", name: "s", joinHlc: 1, sponsor: null },
-  { origin: "b-origin", deviceId: "b", name: "b", joinHlc: now(), sponsor: "s-origin" },
+  { origin: asked, deviceId: "b", name: "b", joinHlc: now(), sponsor: "s-origin" },
 ];
 
 const tags = (...records: unknown[]) => ({
@@ -37,7 +40,7 @@ const block = (identities: unknown, ...columns: unknown[]) => ({
 });
 
 const honest: Answers = {
-  joined: () => ({ t: "joined", origin: "b-origin", hlc: now(), members: members() }),
+  joined: () => ({ t: "joined", origin: asked, hlc: now(), members: members(), settled: {} }),
   plan: () => ({
     t: "backfill-plan",
     vector: { "s-origin": now() },
@@ -90,6 +93,7 @@ async function serve(session: ScriptedSession, token: number, answers: Answers, 
       continue;
     }
     read += 1;
+    if (message.t === "join") asked = message.origin;
     if (message.t === "join" && !joined) session.send(answers.joined());
     else if (message.t === "backfill") session.send(answers.plan());
     else if (message.t === "backfill-page") session.send(answers.rows(message));
@@ -253,7 +257,7 @@ it.each([
   await serve(await session, 2, honest, false);
   await done;
   expect(await names()).toEqual(["a", "b", "c", "d"]);
-  expect((await b.tidemark.status()).origin).toBe("b-origin");
+  expect((await b.tidemark.status()).origin).toBe(asked);
 });
 
 it("erases what refers to nowhere once a later page says that everybody has forgotten the target", async () => {

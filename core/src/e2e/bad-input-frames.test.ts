@@ -29,7 +29,7 @@ const FRAMES: readonly (readonly [string, unknown])[] = [
   ["a fragment too short to be one", Buffer.from([1, 0x7b])],
   ["nesting without an end", Buffer.from(`${'{"t":'.repeat(20_000)}1${"}".repeat(20_000)}`)],
   ["a frame above the limit", Buffer.alloc(2 * 1024 * 1024, 0x7b)],
-  ["a message that belongs elsewhere", { t: "joined", origin: "o", hlc: 1, members: [] }],
+  ["a message that belongs elsewhere", { t: "joined", origin: "o", hlc: 1, members: [], settled: {} }],
 ];
 
 const clock = new ManualClock();
@@ -373,13 +373,13 @@ describe("an answer or a request", () => {
       "fetched records",
       () => ({ t: "fetched", request: 1, records: { origins: [], groups: [] }, absent: [], floor: 0 }),
     ],
-    ["a membership", () => ({ t: "joined", origin: "x", hlc: 1, members: [] })],
+    ["a membership", () => ({ t: "joined", origin: "x", hlc: 1, members: [], settled: {} })],
     ["a refusal of a request", () => ({ t: "refused", request: 77, code: "X", reason: "x" })],
     ["the news that a snapshot is required", () => ({ t: "snapshot-required", floor: 1 })],
     ["word that a page was applied", () => ({ t: "applied", n: 5 })],
     ["a second challenge", () => ({ t: "challenge", version: 1, library: "l", method: "m", nonce: "" })],
-    ["a second join", () => ({ t: "join", deviceId: "evil", name: "evil" })],
-    ["a join of another device", () => ({ t: "join", deviceId: "other", name: "other" })],
+    ["a second join", () => ({ t: "join", deviceId: "evil", name: "evil", origin: "z", replaces: null })],
+    ["a join of another device", () => ({ t: "join", deviceId: "other", name: "other", origin: "z", replaces: null })],
     ["a page limit of nothing", () => ({ t: "backfill-page", request: 1, model: "Tag", after: null, limit: 0 })],
     ["a page limit beyond all", () => ({ t: "backfill-page", request: 1, model: "Tag", after: null, limit: 1e9 })],
     [

@@ -1,6 +1,4 @@
-import { copyFileSync } from "node:fs";
 import { expect, it, onTestFinished } from "vitest";
-import { temporaryFile } from "../storage/connections.test-support.js";
 import { ManualClock } from "../testing/manual-clock.js";
 import { SeededRandom } from "../testing/seeded-random.js";
 import type { TestKernel } from "../testing/test-kernel.js";
@@ -158,45 +156,4 @@ it("waits for a peer whose clock is hours off, and takes up with it when it is r
   await done;
   expect(await digests(c)).toEqual(await digests(a));
   await goesOn(pair);
-});
-
-it.each([
-  ["and has done nothing since", false],
-  ["and has made changes since", true],
-])("finds a device that was restored from a copy %s", async (_, changed) => {
-  const clock = new ManualClock();
-  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
-  const a = await testDevice("a", { clock, network });
-  await a.tidemark.start();
-  await fill(a);
-  const database = temporaryFile();
-  const first = await testDevice("b", { clock, network, dial: ["a"], database });
-  let done = first.next("roundCompleted");
-  await first.tidemark.start();
-  await done;
-  await first.dispose();
-  const copy = temporaryFile();
-  copyFileSync(database, copy);
-
-  await clock.advance(60_000);
-  const second = await testDevice("b", { clock, network, dial: ["a"], database });
-  await second.tidemark.start();
-  done = a.next("roundCompleted", ({ records }) => records > 0);
-  await second.dataSource.getRepository(Tag).save({ uuid: "after-the-copy", name: "lost?", weight: null });
-  await done;
-  await second.dispose();
-
-  await clock.advance(60_000);
-  const restored = await testDevice("b", { clock, network, dial: ["a"], database: copy });
-  if (changed) {
-    await restored.dataSource.initialize();
-    await restored.dataSource.getRepository(Tag).save({ uuid: "after-the-restoration", name: "new", weight: null });
-  }
-  await restored.tidemark.start();
-  await settled(clock);
-  expect(codesOf(restored)).toContain("TIDEMARK_PEER_REGRESSED");
-  expect(codesOf(a)).toContain("TIDEMARK_PEER_REGRESSED");
-  expect(decisionsOf(a)).toContain("give-up by kernel");
-  expect(await a.dataSource.getRepository(Tag).countBy({ uuid: "after-the-copy" })).toBe(1);
-  expect(a.tidemark.state).toBe("running");
 });

@@ -289,3 +289,48 @@ it("stamps an entry anew that turns up when others have forgotten everything of 
   for (const kernel of [a, b]) expect(await namesOn(kernel)).toContain("late");
   await peer.stop();
 });
+
+@Entity()
+class Machine {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+}
+
+@Entity()
+class Disk {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) label!: string;
+  @ManyToOne(() => Machine, { nullable: false }) machine!: Machine;
+}
+
+it("leaves the records of a removed device to all others, once they agree on what counts of it", async () => {
+  library = new TestLibrary({
+    entities: [Machine, Disk],
+    declarations: [
+      { entity: Machine, ownership: { kind: "shared" }, isDevice: true },
+      { entity: Disk, ownership: { kind: "device", owner: "machine" } },
+    ],
+  });
+  const [a, b, c] = (await line("a", "b", "c")) as [TestKernel, TestKernel, TestKernel];
+  const machine = await c.dataSource.getRepository(Machine).save({ uuid: "c" });
+  await c.dataSource.getRepository(Disk).save({ uuid: "disk", label: "by c", machine });
+  await library.settle(a, b, c);
+  await c.tidemark.stop();
+  const relabel = (label: string) => a.dataSource.getRepository(Disk).update({ uuid: "disk" }, { label });
+  const labelOn = async (kernel: TestKernel) =>
+    (await kernel.dataSource.getRepository(Disk).findOneByOrFail({ uuid: "disk" })).label;
+  library.network.cut("a", "b");
+  await a.tidemark.removeMember("c");
+  await relabel("not yet");
+  await library.clock.advance(1_000);
+  expect(a.recordedOf("changeRefused")).toHaveLength(1);
+  library.network.heal("a", "b");
+  await library.clock.advance(10_000);
+  await library.settle(a, b);
+  expect(await labelOn(a)).toBe("by c");
+  await relabel("by a");
+  await library.settle(a, b);
+  for (const kernel of [a, b]) expect(await labelOn(kernel)).toBe("by a");
+  expect(a.recordedOf("changeRefused")).toHaveLength(1);
+});

@@ -184,9 +184,10 @@ export class ScriptedSession {
   }
 
   /** Asks to become a member. */
-  async join(): Promise<MessageOf<"joined">> {
+  async join(said: Partial<MessageOf<"join">> = {}): Promise<MessageOf<"joined">> {
     const { address } = this.#options;
-    this.send({ t: "join", deviceId: address, name: address });
+    const origin = `origin-of-${address}`;
+    this.send({ t: "join", deviceId: address, name: address, origin, replaces: null, ...said });
     return await this.next("joined");
   }
 

@@ -29,6 +29,7 @@ describe("defineConfig", () => {
         heartbeatMs: 60_000,
       },
       clock: { maxDriftMs: 300_000 },
+      membership: { maxOfflineMs: 30 * 24 * 3_600_000, onReturn: "reissue" },
       storage: { sliceMs: 8, pollMs: 250 },
     });
   });

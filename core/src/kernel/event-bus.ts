@@ -37,6 +37,8 @@ export const MIRRORED = [
   "memberJoined",
   "memberRemoved",
   "removalSettled",
+  "memberReturned",
+  "unsentReissued",
   "batchApplied",
   "roundCompleted",
   "catchUpFailed",

@@ -28,5 +28,6 @@ export interface ResolvedSettings {
     readonly heartbeatMs: number;
   };
   readonly clock: { readonly maxDriftMs: number };
+  readonly membership: { readonly maxOfflineMs: number; readonly onReturn: "reissue" | "journal" };
   readonly storage: { readonly sliceMs: number; readonly pollMs: number };
 }

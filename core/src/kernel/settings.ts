@@ -57,6 +57,18 @@ export interface TidemarkSettings {
     /** A peer whose clock is further off than this is told so and not synced with. Default 300,000. */
     readonly maxDriftMs?: number;
   };
+  readonly membership?: {
+    /**
+     * A member of which nothing was heard for longer is no member any more, until it comes back: then it takes everything
+     * anew. At least ten times `replication.heartbeatMs`. Default 30 days.
+     */
+    readonly maxOfflineMs?: number;
+    /**
+     * What a device that comes back does with changes that it had not got out: issues them again (`reissue`), or writes
+     * them to the journal (`journal`). Default `reissue`.
+     */
+    readonly onReturn?: "reissue" | "journal";
+  };
   readonly storage?: {
     /** How long a write slice may hold the loop; slices adapt to it. Default 8. */
     readonly sliceMs?: number;

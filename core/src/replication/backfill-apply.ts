@@ -21,6 +21,7 @@ import { forgetFullBackfills, loadPeer, updatePeer } from "./peer-store.js";
 import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
+import { keepUnsent } from "./unsent.js";
 import type { WireGroup, WireRecords } from "./wire-records.js";
 
 /**
@@ -199,7 +200,7 @@ function settleRange(
   [after, upTo]: Stretch,
   served: ReadonlySet<string>,
 ): void {
-  const { reader, applier, members, clock } = library.deps;
+  const { reader, applier, members, clock, settings } = library.deps;
   // Nearly always: and identities alone are quickly read.
   if (reader.everyIdentity(tx.db, model, { after, upTo }, (identity) => served.has(identity))) return;
   const left: string[] = [];
@@ -219,6 +220,7 @@ function settleRange(
     const birth = stamps?.birth ?? null;
     if (birth !== null && birth.hlc > (noted.get(birth.origin) ?? 0)) continue; // Younger than what was noted.
     if (record.mode === "full") {
+      if (settings.membership.onReturn === "reissue" && keepUnsent(tx.db, model.number, identity)) continue;
       removed.push(identity);
       continue;
     }

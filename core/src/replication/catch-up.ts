@@ -64,6 +64,8 @@ export class CatchUp {
         throw replicationErrors.malformed({ reason: "it claims changes of this device that were never made" });
       }
       vector.delete(tx.self!);
+      // What all have agreed to count of a removed origin stands: what comes above it is to be met as late.
+      for (const { num, settledHlc } of members.removed()) if (settledHlc !== null) vector.delete(num);
       raiseVector(tx.db, tx.self!, vector);
       raiseVector(tx.db, sender.num, fromWireVector(end.vector, members));
       learnVectors(tx.db, members, tx.self!, end.vectors);

@@ -8,6 +8,7 @@ import { loadVector, REMOVAL_KNOWN, REMOVAL_SETTLED, removalOf, type Vector } fr
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
 import { appendPage, isNews } from "./future-page.js";
 import type { RecordState, Stamp } from "./record-state.js";
+import { anyUnsent } from "./unsent.js";
 import type { WireRecords } from "./wire-records.js";
 
 /**
@@ -92,7 +93,7 @@ export function readChangePage({
 
 /** Whether something is kept here of which a snapshot could not tell the truth. */
 export function isUnsettled(db: Sqlite): boolean {
-  return isRestoring(db) || nextDue(db) !== null;
+  return isRestoring(db) || nextDue(db) !== null || anyUnsent(db);
 }
 
 /** Whether records have been damaged by refused local changes and are to be fetched from a peer. */

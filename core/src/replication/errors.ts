@@ -90,14 +90,6 @@ export const replicationErrors = {
       advice: "Give every device an id of its own; if the database was copied, call resetSyncState() on the copy",
       details: { device },
     }),
-  regressed: ({ device, self }: { readonly device: string; readonly self: boolean }) =>
-    new TidemarkError({
-      code: "TIDEMARK_PEER_REGRESSED",
-      what: self ? "This device can't be synced" : "The peer can't be synced with",
-      why: `others have seen more of ${device} than its database holds, so it has gone back in time (a restored backup, a copied file, or a loss of power)`,
-      advice: "Call resetSyncState() on that device: it keeps every record and joins anew",
-      details: { device, self },
-    }),
   memberRemoved: ({ device, self }: { readonly device: string; readonly self: boolean }) =>
     new TidemarkError({
       code: "TIDEMARK_MEMBER_REMOVED",
@@ -135,14 +127,6 @@ export const replicationErrors = {
       what: "This database can't be synced with these settings",
       why: `it belongs to the library "${found}", and the settings name "${own}"`,
       advice: "Correct `library.id`, or call uninstall() with the old settings to take the database out of its library",
-      details: { own, found },
-    }),
-  databaseOfOtherDevice: ({ own, found }: { readonly own: string; readonly found: string }) =>
-    new TidemarkError({
-      code: "TIDEMARK_DATABASE_OF_OTHER_DEVICE",
-      what: "This database can't be synced with these settings",
-      why: `it belongs to the device "${found}", and the settings name "${own}"`,
-      advice: "Correct `device.id`; if the database was copied from that device, call resetSyncState() on the copy",
       details: { own, found },
     }),
   notReady: () =>
@@ -264,7 +248,6 @@ const FINAL = new Set([
   "TIDEMARK_PEER_WRONG_SECRET",
   "TIDEMARK_PEER_SAME_DEVICE",
   "TIDEMARK_PEER_FOUNDED_APART",
-  "TIDEMARK_PEER_REGRESSED",
   "TIDEMARK_MEMBER_REMOVED",
 ]);
 

@@ -263,7 +263,7 @@ export class Fold {
     // What happens to a record that was changed against the rules is judged by a row that is not its owner's.
     if (folding.refused !== null) return true;
     const owner = owners.ownerOf(folding.model, entry, folding.record);
-    if (owner === null || owner === ownDevice) return false;
+    if (owner === null || owner === ownDevice || this.#deps.members.isGone(owner)) return false;
     folding.refused =
       entry.mask === BORN && folding.logged === undefined && owner !== SOMEBODY_ELSE ? "created" : "changed";
     return true;

@@ -1,6 +1,7 @@
 import type { Authenticator } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
-import { raiseVector } from "../storage/vectors.js";
+import type { Member, RemovalFacts } from "../storage/members.js";
+import { raiseVector, type Vector } from "../storage/vectors.js";
 import { ownVector } from "./change-page.js";
 import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
@@ -8,7 +9,7 @@ import { fromWireVector, toWireVector, wireMembers } from "./membership.js";
 import { checkTimes } from "./message-times.js";
 import { type Message, type MessageOf, PROTOCOL_VERSION, type WireRemoval } from "./messages.js";
 import { loadPeer, updatePeer } from "./peer-store.js";
-import { learnRemovals, wireRemovals } from "./removals.js";
+import { addRemovals, learnRemovals, tellRemovals, wireRemovals } from "./removals.js";
 import { schemaFingerprints } from "./schema-fingerprint.js";
 
 /**
@@ -69,6 +70,8 @@ export async function authenticate(options: AuthenticateOptions): Promise<Introd
   // The role keeps an end from having its own proof played back to it.
   const transcript = (role: "dialled" | "accepted") =>
     Buffer.from(JSON.stringify(["tidemark", PROTOCOL_VERSION, settings.library.id, role, ...challenges]));
+  // The peer writes its hello once it has this proof: all that is known of it now it must know of itself.
+  const before = knownNow(library);
   const proof = await authenticator.prove(transcript(dialled ? "dialled" : "accepted"));
   send({ t: "proof", proof: Buffer.from(proof).toString("base64") });
   const answer = expect(await next(), "proof");
@@ -77,13 +80,24 @@ export async function authenticate(options: AuthenticateOptions): Promise<Introd
     proof: Buffer.from(answer.proof, "base64"),
   });
   if (!right) throw replicationErrors.wrongSecret();
-  return await sayHello(options);
+  return await sayHello(options, before);
 }
 
-async function sayHello({ library, send, next }: AuthenticateOptions): Promise<Introduction> {
+/** What is known of all members: their session tokens, and how far their changes are here. */
+interface KnownBefore {
+  readonly tokens: ReadonlyMap<number, number>;
+  readonly vector: Vector;
+}
+
+function knownNow({ deps: { members, connection } }: LocalLibrary): KnownBefore {
+  return {
+    tokens: new Map(members.all().map(({ num }) => [num, loadPeer(connection, num).token])),
+    vector: ownVector(connection),
+  };
+}
+
+async function sayHello({ library, send, next }: AuthenticateOptions, before: KnownBefore): Promise<Introduction> {
   const { settings, members, fence, clock, connection, registry, events, logger } = library.deps;
-  // As of now: while this introduction lasts, the peer may well begin another one with a later token.
-  const tokens = new Map(members.all().map(({ num }) => [num, loadPeer(connection, num).token]));
   // The token is stored by both sides before data flows; a device that tells an old one has gone back in time.
   await library.write("session token", ({ db }) => db.prepare("UPDATE tidemark_state SET token = token + 1").run());
   await fence.cover();
@@ -96,7 +110,7 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
     name: settings.device.name,
     origin: ownMember()?.origin ?? null,
     now: clock.now(),
-    ready: state.ready === 1 && ownMember()?.removal === null,
+    ready: state.ready === 1,
     members: wireMembers(members),
     removals,
     vector: toWireVector(ownVector(connection), members),
@@ -114,7 +128,10 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   }
   checkTimes(hello, library.maxHlc);
   // Two members of one library both know its founder at least; where they share nobody, each has founded its own.
-  const shared = hello.members.some(({ origin }) => (members.byOrigin(origin)?.joinHlc ?? null) !== null);
+  const shared = hello.members.some(({ origin }) => {
+    const member = members.byOrigin(origin);
+    return member !== undefined && (member.joinHlc !== null || member.removal !== null);
+  });
   if (state.self !== null && hello.origin !== null && hello.members.length > 0 && !shared) {
     throw replicationErrors.foundedApart({ library: settings.library.id });
   }
@@ -136,21 +153,19 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   if (peer !== undefined && peer.deviceId !== hello.deviceId) {
     throw replicationErrors.malformed({ reason: `it says that it is ${peer.origin}, which is another device` });
   }
-  const removed = peer?.removal != null;
+  let removed = peer?.removal != null;
   if (own !== null && own.removal === null && !removed) {
-    refuseRegressed({ hello, ownOrigin: own.origin, ownHlc: state.hlc });
+    const found = foundOut({ library, hello, own, before });
+    if (found !== null) {
+      await declareRemoved(library, found);
+      removed = found.origin === hello.origin;
+    }
   }
   if (peer !== undefined && peer.joinHlc !== null && !removed) {
-    const vector = fromWireVector(hello.vector, members);
-    const lost = (ownVector(connection).get(peer.num) ?? 0) > (vector.get(peer.num) ?? 0);
-    // Every introduction takes a new token, so the same one again comes from a copy.
-    if (lost || hello.token <= (tokens.get(peer.num) ?? 0)) {
-      throw replicationErrors.regressed({ device: hello.deviceId, self: false });
-    }
     await library.write(`hello of ${peer.origin}`, ({ db }) => {
       updatePeer(db, peer.num, { token: Math.max(hello.token, loadPeer(db, peer.num).token) });
       // A vector from the authenticated channel is an acknowledgement.
-      raiseVector(db, peer.num, vector);
+      raiseVector(db, peer.num, fromWireVector(hello.vector, members));
     });
     await fence.cover();
   }
@@ -166,17 +181,53 @@ async function sayHello({ library, send, next }: AuthenticateOptions): Promise<I
   };
 }
 
-/** A peer that has more of this device than the device itself says that its database has gone back in time. */
-function refuseRegressed({
+/**
+ * What a hello gives away of the peer, or of this device. Whose database has gone back in time, tells less of itself than
+ * others have of it, or an old session token: every introduction takes a new one, so the same one again comes from a copy.
+ * And a member that nobody here will ever hear of has lost its sponsor before.
+ */
+function foundOut({
+  library,
   hello,
-  ownOrigin,
-  ownHlc,
+  own,
+  before,
 }: {
+  readonly library: LocalLibrary;
   readonly hello: MessageOf<"hello">;
-  readonly ownOrigin: string;
-  readonly ownHlc: number;
-}): void {
-  if ((hello.vector[ownOrigin] ?? 0) > ownHlc) throw replicationErrors.regressed({ device: ownOrigin, self: true });
+  readonly own: Member;
+  readonly before: KnownBefore;
+}): Found | null {
+  const { members, connection } = library.deps;
+  const regressed = ({ origin, deviceId, name }: Member): Found => ({ origin, deviceId, name, kind: "regressed" });
+  const state = readState(connection);
+  if ((hello.vector[own.origin] ?? 0) > state.hlc) return regressed(own);
+  if (hello.origin === null) return null;
+  const peer = members.byOrigin(hello.origin);
+  if (peer !== undefined && peer.joinHlc !== null) {
+    const lost = (before.vector.get(peer.num) ?? 0) > (hello.vector[peer.origin] ?? 0);
+    return lost || hello.token <= (before.tokens.get(peer.num) ?? 0) ? regressed(peer) : null;
+  }
+  const told = hello.members.find(({ origin }) => origin === hello.origin);
+  const sponsor = told?.sponsor == null ? undefined : members.byOrigin(told.sponsor);
+  if (told === undefined || sponsor?.removal == null) return null;
+  if (sponsor.joinHlc !== null && sponsor.settledHlc === null) return null;
+  // Where neither knows the other, both may come to this: one of them has to stay.
+  const knowsThis = hello.members.some(({ origin }) => origin === own.origin);
+  if (!knowsThis && own.origin < hello.origin) return null;
+  return { origin: told.origin, deviceId: told.deviceId, name: told.name, kind: "orphaned" };
+}
+
+type Found = Pick<RemovalFacts, "origin" | "deviceId" | "name" | "kind">;
+
+async function declareRemoved(library: LocalLibrary, { origin, deviceId, name, kind }: Found): Promise<void> {
+  const { members, fence, logger } = library.deps;
+  logger.warn("A member can't go on as what it was, and has to come back under a new origin", { deviceId, kind });
+  const fresh = await library.write(`removal of ${origin}`, (tx) => {
+    const { hlc } = tx.tick();
+    return addRemovals(tx.db, members, [{ origin, deviceId, name, kind, hlc, by: members.byNumber(tx.self!).origin }]);
+  });
+  await fence.cover();
+  tellRemovals(library, fresh);
 }
 
 function expect<T extends Message["t"]>(message: Message, type: T): MessageOf<T> {

@@ -1,6 +1,6 @@
 import type { Random } from "@tidemark/plugin-api";
 import type { Sqlite } from "../storage/database.js";
-import type { LogTransaction } from "../storage/log-transaction.js";
+import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import { type Members, saveMember } from "../storage/members.js";
 import { clearOutbox } from "../storage/outbox.js";
 import { loadVector, raiseVector, removalOf } from "../storage/vectors.js";
@@ -51,36 +51,38 @@ export function foundLibrary({
 }
 
 /**
- * Vouches for a device. One that asked before and never heard the answer gets the same origin again, as long as nothing
- * has been heard of it since.
+ * The origin under which this device asks to join: made once, and durable before it asks anybody. So all whom it asks
+ * vouch for the same member, also when it has never heard their answer.
  */
+export function nextOrigin(db: Sqlite, members: Members, random: Random): string {
+  const next = db.prepare("SELECT next_origin FROM tidemark_state").pluck().get() as string | null;
+  if (next !== null && !members.byOrigin(next)?.removal) return next;
+  const origin = newId(random);
+  db.prepare("UPDATE tidemark_state SET next_origin = ?").run(origin);
+  return origin;
+}
+
+/** Vouches for a device, under the origin that it has made. The time of its join: that of the first time, if it asks again. */
 export function sponsor({
   tx,
   members,
   device,
-  random,
+  origin,
 }: {
   readonly tx: LogTransaction;
   readonly members: Members;
   readonly device: DeviceFacts;
-  readonly random: Random;
-}): { readonly origin: string; readonly hlc: number } {
-  const { db } = tx;
-  const self = members.byNumber(tx.self!);
-  const own = loadVector(db, self.num);
-  for (const member of members.all()) {
-    if (member.deviceId !== device.deviceId || member.sponsor !== self.origin || member.joinHlc === null) continue;
-    if (!own.has(member.num) && loadVector(db, member.num).size === 0)
-      return { origin: member.origin, hlc: member.joinHlc };
-  }
+  readonly origin: string;
+}): { readonly hlc: number; readonly first: boolean } {
+  const known = members.byOrigin(origin);
+  if (known !== undefined && known.joinHlc !== null) return { hlc: known.joinHlc, first: false };
   const { hlc } = tx.tick();
-  const origin = newId(random);
-  saveMember(db, { origin, ...device, joinHlc: hlc, sponsor: self.origin });
-  members.load(db);
-  return { origin, hlc };
+  saveMember(tx.db, { origin, ...device, joinHlc: hlc, sponsor: members.byNumber(tx.self!).origin });
+  members.load(tx.db);
+  return { hlc, first: true };
 }
 
-/** Takes up the membership that a sponsor has granted; what remains is a backfill that removes nothing. */
+/** Takes up the membership that a sponsor has granted; what remains is a backfill. */
 export function adoptMembership({
   db,
   members,
@@ -89,6 +91,7 @@ export function adoptMembership({
   origin,
   hlc,
   known,
+  mode,
   startedAt,
 }: {
   readonly db: Sqlite;
@@ -98,21 +101,20 @@ export function adoptMembership({
   readonly origin: string;
   readonly hlc: number;
   readonly known: readonly WireMember[];
+  readonly mode: BackfillMode;
   readonly startedAt: number;
 }): void {
   for (const member of known) saveMember(db, member);
   members.load(db);
   const self = members.byOrigin(origin)!;
   // The first time after the join is kept for records from before it, which the backfill issues as own.
-  db.prepare("UPDATE tidemark_state SET library = ?, device = ?, self = ?, hlc = max(hlc, ?), ready = 0").run(
-    library,
-    device.deviceId,
-    self.num,
-    hlc + 1,
-  );
+  db.prepare(
+    `UPDATE tidemark_state SET library = ?, device = ?, self = ?, hlc = max(hlc, ?), ready = 0,
+     next_origin = NULL, next_mode = NULL`,
+  ).run(library, device.deviceId, self.num, hlc + 1);
   // What was written before has no stamp: the backfill compares it with the library, range by range.
   clearOutbox(db);
-  beginBackfill(db, "join", startedAt);
+  beginBackfill(db, mode, startedAt);
 }
 
 /** `join` removes nothing, and issues as own what only this device has; `full` removes what the library lacks. */
@@ -136,12 +138,22 @@ export function wireMembers(members: Members): WireMember[] {
   }));
 }
 
-/** Takes over what a peer knows of the members; their joins count from now on. */
+/**
+ * Takes over what a peer knows of the members; their joins count from now on. Of two joins of one member, which had asked
+ * two sponsors one after the other, the earlier one stands everywhere, but on itself: its clock started at the one that
+ * was granted, and records from before were issued at that time. Those that were not known.
+ */
 export function learnMembers(db: Sqlite, members: Members, told: readonly WireMember[]): readonly WireMember[] {
-  const fresh = told.filter((member) => (members.byOrigin(member.origin)?.joinHlc ?? null) === null);
-  for (const member of fresh) saveMember(db, member);
-  if (fresh.length > 0) members.load(db);
-  return fresh;
+  const { self } = readState(db);
+  const news = told.flatMap((member) => {
+    const known = members.byOrigin(member.origin);
+    const first = known === undefined || known.joinHlc === null;
+    const earlier = !first && known.num !== self && member.joinHlc < known.joinHlc!;
+    return first || earlier ? [{ member, first }] : [];
+  });
+  for (const { member } of news) saveMember(db, member);
+  if (news.length > 0) members.load(db);
+  return news.flatMap(({ member, first }) => (first ? [member] : []));
 }
 
 /** A vector of origin ids, as it travels. What it says of a removal goes under the origin id with a mark before it. */

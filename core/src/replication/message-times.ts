@@ -36,6 +36,7 @@ export function checkTimes(message: Message, limit: number): void {
       return;
     case "joined":
       time(message.hlc);
+      vector(message.settled);
       for (const { joinHlc } of message.members) time(joinHlc);
       return;
     case "pull":

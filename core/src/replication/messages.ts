@@ -93,8 +93,16 @@ const messages = z.discriminatedUnion("t", [
     /** Model → fingerprint of its columns. */
     schema: z.record(id, z.string().max(64)),
   }),
-  z.strictObject({ t: z.literal("join"), deviceId: name, name: z.string().max(512) }),
-  z.strictObject({ t: z.literal("joined"), origin, members: z.array(member).max(MAX_MEMBERS), hlc }),
+  z.strictObject({
+    t: z.literal("join"),
+    deviceId: name,
+    name: z.string().max(512),
+    /** What it will be: made by itself, the same whomever it asks. */
+    origin,
+    /** Its former origin, which was removed, if it comes back to issue again what that one had not got out. */
+    replaces: origin.nullable(),
+  }),
+  z.strictObject({ t: z.literal("joined"), origin, members: z.array(member).max(MAX_MEMBERS), hlc, settled: vector }),
   /** The device has become ready to serve since its hello. */
   z.strictObject({ t: z.literal("ready") }),
   /** Stream me your log from this position in it; I have what the vector says. */

@@ -21,6 +21,12 @@ export function wireRemovals(members: Members): WireRemoval[] {
   return members.removed().map(({ origin, deviceId, name, removal }) => ({ origin, deviceId, name, ...removal! }));
 }
 
+/** The last time that counts of each removed origin whose removal is settled here, by origin id. */
+export function settledEntries(members: Members): Record<string, number> {
+  const settled = members.removed().filter(({ settledHlc }) => settledHlc !== null);
+  return Object.fromEntries(settled.map(({ origin, settledHlc }) => [origin, settledHlc!]));
+}
+
 /** Adds removals to the set; call inside a write transaction. Those that say something new, as members. */
 export function addRemovals(db: Sqlite, members: Members, told: readonly RemovalFacts[]): readonly Member[] {
   const fresh = told.filter((removal) => isNews(members, removal));

@@ -11,18 +11,23 @@ import {
 } from "@tidemark/plugin-api";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
+import type { Removal } from "../storage/members.js";
 import { Backfill } from "./backfill.js";
 import { endBackfill, loadBackfill } from "./backfill-store.js";
 import { isRestoring, isUnsettled } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
 import { FutureRecords } from "./future.js";
+import { lookForLapsed } from "./lapse.js";
 import type { LocalLibrary } from "./local-library.js";
-import { adoptMembership, beginBackfill, foundLibrary } from "./membership.js";
+import { beginBackfill, foundLibrary } from "./membership.js";
 import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
+import { reissueUnsent } from "./reissue.js";
 import { RetryTimes } from "./retry-times.js";
+import { carryOn, leaveAsCopy, mayReturn, takeUpMembership } from "./returning.js";
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 import { settleRemovals } from "./settling.js";
+import { anyUnsent } from "./unsent.js";
 
 /**
  * Looks after all sessions: takes over connections, decides what is next for this device (join, backfill, pull), wakes the
@@ -44,6 +49,7 @@ export class Replicator implements TransportHost, SessionObserver {
   readonly #retries: RetryTimes;
   #restoring = false;
   #settling = false;
+  #reissuing = false;
   readonly #future: FutureRecords;
   #running = false;
 
@@ -80,10 +86,15 @@ export class Replicator implements TransportHost, SessionObserver {
       throw replicationErrors.databaseOfOtherLibrary({ own: settings.library.id, found: state.library });
     }
     if (state.device !== null && state.device !== settings.device.id) {
-      throw replicationErrors.databaseOfOtherDevice({ own: settings.device.id, found: state.device });
+      const copiedFrom = state.device;
+      this.#library.deps.logger.warn("The database is a copy: this device joins under an origin of its own", {
+        copiedFrom,
+      });
+      await leaveAsCopy(this.#library);
     }
     // A device that was reset keeps its library: it joins anew, whatever its role was at first.
-    if (state.self === null && state.library === null && settings.library.role === "found") {
+    const { self, library } = readState(connection);
+    if (self === null && library === null && settings.library.role === "found") {
       await writer.run({
         name: "found the library",
         body: (db) => {
@@ -180,10 +191,12 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#partWithRemoved();
     this.heard();
     const state = readState(connection);
-    const nothing = state.self === null || state.ready === 0;
+    const removed = this.#ownRemoval() !== null;
+    const nothing = removed || state.self === null || state.ready === 0;
     if (nothing || this.#fullBackfillFrom(null)) this.#onboard();
     // Whoever is to give everything anew, and can't yet, keeps nobody else's changes out.
     if (nothing || this.#onboarding !== null) return;
+    this.#reissue();
     for (const session of this.#sessions) {
       if (session.closed || this.#isDelayed(session)) continue;
       session.pull().catch((error: unknown) => session.fail(error));
@@ -238,6 +251,7 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#settling = true;
     settleRemovals(this.#library)
       .then((settled) => {
+        this.#tellReadyAgain();
         if (settled.length === 0) return;
         for (const session of this.#sessions) session.wake();
         this.acknowledge();
@@ -324,9 +338,14 @@ export class Replicator implements TransportHost, SessionObserver {
       this.#backfill?.sourcesChanged();
       return;
     }
-    const state = readState(this.#library.deps.connection);
-    const session = this.#servers().find((candidate) => state.ready === 0 || this.#fullBackfillFrom(candidate));
-    if (session === undefined) return;
+    const removal = this.#ownRemoval();
+    if (removal !== null && !mayReturn(removal)) return;
+    const anybody = removal !== null || readState(this.#library.deps.connection).ready === 0;
+    const session = this.#servers().find((candidate) => anybody || this.#fullBackfillFrom(candidate));
+    if (session === undefined) {
+      if (removal !== null) this.#carryOnIfNobodyElseCan();
+      return;
+    }
     this.#onboarding = this.#onboardWith(session)
       .catch((error: unknown) => {
         // "Not now" is no failure: the peer says when it is ready.
@@ -347,29 +366,18 @@ export class Replicator implements TransportHost, SessionObserver {
 
   async #onboardWith(session: Session): Promise<void> {
     const { connection, settings, clock, members, writer, events, fence } = this.#library.deps;
-    if (readState(connection).self === null) {
-      const granted = await session.join();
-      await writer.run({
-        name: "take up membership",
-        body: (db) =>
-          adoptMembership({
-            db,
-            members,
-            library: settings.library.id,
-            device: { deviceId: settings.device.id, name: settings.device.name },
-            origin: granted.origin,
-            hlc: granted.hlc,
-            known: granted.members,
-            startedAt: clock.now(),
-          }),
-      });
-      await fence.cover();
+    const { self } = readState(connection);
+    const former = self === null ? null : members.byNumber(self);
+    if (former === null || former.removal !== null) {
+      const granted = await session.join(former?.origin ?? null);
+      await takeUpMembership(this.#library, granted);
+      session.standAnew();
       const sponsor = granted.members.find((member) => member.origin === granted.origin)?.sponsor ?? null;
       events.emit("memberJoined", { origin: granted.origin, deviceId: settings.device.id, sponsor });
-      // The others know this device as one that is no member, and serve it under its new name only.
-      for (const other of this.sessions) {
-        if (other !== session) other.close("this device has become a member, and introduces itself anew", 0);
+      if (former !== null) {
+        events.emit("memberReturned", { origin: granted.origin, deviceId: settings.device.id, former: former.origin });
       }
+      this.#introduceAnew(session);
     } else if (this.#fullBackfillFrom(session) && loadBackfill(connection) === null) {
       await writer.run({ name: "begin a full backfill", body: (db) => beginBackfill(db, "full", clock.now()) });
     }
@@ -381,6 +389,65 @@ export class Replicator implements TransportHost, SessionObserver {
       // A full backfill may have brought what those who were pulling already have not got.
       other.wake();
     }
+  }
+
+  /** The others know this device as one that is no member, and serve it under its new name only. */
+  #introduceAnew(but: Session | null): void {
+    for (const other of this.sessions) {
+      if (other !== but) other.close("this device has become a member, and introduces itself anew", 0);
+    }
+  }
+
+  #ownRemoval(): Removal | null {
+    const { members, connection } = this.#library.deps;
+    const { self } = readState(connection);
+    return self === null ? null : members.byNumber(self).removal;
+  }
+
+  /**
+   * Where all members have lapsed (two halves that had not heard of each other for too long), there is nobody to return
+   * through. Of two that meet and could go on, the one with the lower origin does, and the others return through it.
+   */
+  #carryOnIfNobodyElseCan(): void {
+    const { members, connection, events } = this.#library.deps;
+    const state = readState(connection);
+    const own = members.byNumber(state.self!);
+    // For any other reason it was removed by a member that is there.
+    if (state.ready === 0 || own.removal!.kind !== "lapsed" || members.present().length > 0) return;
+    const others = this.sessions.filter(({ closed, peerDevice }) => !closed && peerDevice !== null);
+    const [other] = others;
+    if (other === undefined || others.some(({ peerRemoval }) => peerRemoval?.kind !== "lapsed")) return;
+    if (others.some(({ hasLibrary, toldOrigin }) => hasLibrary && toldOrigin! < own.origin)) return;
+    this.#onboarding = carryOn(this.#library)
+      .then(({ origin, deviceId }) => {
+        events.emit("memberJoined", { origin, deviceId, sponsor: own.origin });
+        events.emit("memberReturned", { origin, deviceId, former: own.origin });
+        this.#introduceAnew(null);
+      })
+      .catch((error: unknown) => other.fail(error))
+      .finally(() => {
+        this.#onboarding = null;
+        this.changed();
+      });
+  }
+
+  /** Issues again what was put aside when this device lost its last origin, once the library is here. */
+  #reissue(): void {
+    const { connection, members, events, logger } = this.#library.deps;
+    if (this.#reissuing || !anyUnsent(connection)) return;
+    this.#reissuing = true;
+    reissueUnsent(this.#library)
+      .then(({ issued, reported }) => {
+        const self = members.byNumber(readState(connection).self!);
+        logger.info("What had not been sent was issued again", { issued, reported });
+        events.emit("unsentReissued", { origin: self.origin, issued, reported });
+      })
+      .catch((error: unknown) => logger.warn("What had not been sent could not be issued again yet", { error }))
+      .finally(() => {
+        this.#reissuing = false;
+        for (const session of this.#sessions) session.wake();
+        this.#tellReadyAgain();
+      });
   }
 
   async #backfillFrom(session: Session): Promise<void> {
@@ -469,6 +536,9 @@ export class Replicator implements TransportHost, SessionObserver {
   #beat(): void {
     const { registry, logger } = this.#library.deps;
     this.#restore();
+    lookForLapsed(this.#library)
+      .then(() => this.changed())
+      .catch((error: unknown) => logger.warn("Who has lapsed could not be looked for", { error }));
     this.#library.retryParked("deferred", registry.models).catch((error: unknown) => {
       logger.warn("Deferred records could not be tried again", { error });
     });

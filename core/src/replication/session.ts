@@ -8,7 +8,7 @@ import {
   type TransportConnection,
 } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
-import type { Removal } from "../storage/members.js";
+import type { Member, Removal } from "../storage/members.js";
 import { findBounds } from "./backfill-bounds.js";
 import { type BackfillPage, backfillTotals, readBackfillPage, readRecords } from "./backfill-page.js";
 import type { BackfillSource } from "./backfill-source.js";
@@ -22,13 +22,14 @@ import { replicationErrors } from "./errors.js";
 import { framesOf, MAX_INTRODUCTION_BYTES, MAX_MESSAGE_BYTES, MessageAssembler } from "./frames.js";
 import { authenticate, type Introduction } from "./handshake.js";
 import type { LocalLibrary } from "./local-library.js";
-import { fromWireVector, sponsor, toWireVector, wireMembers } from "./membership.js";
+import { fromWireVector, nextOrigin, sponsor, toWireVector, wireMembers } from "./membership.js";
 import { deflated, inflated } from "./message-forms.js";
 import { checkTimes } from "./message-times.js";
 import { decodeMessage, encodeMessage, type Message, type MessageOf } from "./messages.js";
 import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
-import { learnRemovals, wireRemovals } from "./removals.js";
+import { learnRemovals, settledEntries, wireRemovals } from "./removals.js";
 import { restoreRecords } from "./restore.js";
+import { isSettledByAll } from "./stable-point.js";
 
 /**
  * One connection to one peer, from its first frame to its last. It introduces both ends to each other, then serves what
@@ -91,6 +92,8 @@ export class Session {
   readonly #fitting = new Map<string, number>();
   #state: PeerState = "uninitialized";
   #pulling = false;
+  /** The former origin of a peer that wants to come back, which can't be before its removal is settled everywhere. */
+  #waitsFor: string | null = null;
   /** Whether the peer was told that it can't be served now, and waits for the word that it can. */
   #putOff = false;
   /** Whether the pull has been answered by a page. */
@@ -142,7 +145,17 @@ export class Session {
 
   /** Whether the peer serves the library. */
   get peerReady(): boolean {
+    return this.hasLibrary && this.peerRemoval === null;
+  }
+
+  /** Whether the peer has the whole library, member or not. */
+  get hasLibrary(): boolean {
     return this.#peer?.ready ?? false;
+  }
+
+  /** What the peer says it is, or was. */
+  get toldOrigin(): string | null {
+    return this.#peer?.toldOrigin ?? null;
   }
 
   get state(): PeerState {
@@ -209,6 +222,12 @@ export class Session {
   /** Tells a peer that was put off that it can be served now; it asks again on no other occasion. */
   tellReadyAgain(): void {
     if (!this.#putOff || this.#closed || (this.peer !== null && this.#member() === null)) return;
+    try {
+      if (!this.#canReturn()) return;
+    } catch (error) {
+      this.#fail(error);
+      return;
+    }
     this.#putOff = false;
     this.tellReady();
   }
@@ -302,14 +321,23 @@ export class Session {
     return this.#ask(`request ${request}`, { t: "fetch", request, model, records: [...records] }, "fetched");
   }
 
-  async join(): Promise<MessageOf<"joined">> {
-    const { device } = this.#library.deps.settings;
-    const granted = await this.#ask("join", { t: "join", deviceId: device.id, name: device.name }, "joined");
-    const self = granted.members.find(({ origin }) => origin === granted.origin);
-    if (self?.deviceId !== device.id) {
+  /** Asks for a membership; `replaces` is the origin that was removed, if this device comes back under a new one. */
+  async join(replaces: string | null): Promise<MessageOf<"joined">> {
+    const { settings, members, random, fence } = this.#library.deps;
+    const { id: deviceId, name } = settings.device;
+    const origin = await this.#library.write("next origin", ({ db }) => nextOrigin(db, members, random));
+    await fence.cover();
+    const granted = await this.#ask("join", { t: "join", deviceId, name, origin, replaces }, "joined");
+    const self = granted.members.find((member) => member.origin === origin);
+    if (granted.origin !== origin || self?.deviceId !== deviceId) {
       throw replicationErrors.malformed({ reason: "the membership that it grants is not one of this device" });
     }
     return granted;
+  }
+
+  /** What both ends are to each other has changed to the better, and needs no new introduction. */
+  standAnew(): void {
+    this.#introducedAs = this.#standing();
   }
 
   /** A peer whose changes are being pulled meanwhile stays in that state. */
@@ -522,20 +550,34 @@ export class Session {
   }
 
   async #sponsor(message: MessageOf<"join">): Promise<void> {
-    const { members, random, fence, connection, events } = this.#library.deps;
+    const { members, fence, connection, events } = this.#library.deps;
+    const { deviceId, name, origin, replaces } = message;
     const state = readState(connection);
-    if (state.self === null || state.ready === 0) {
+    if (state.self === null || state.ready === 0 || this.#ownRemoval() !== null) {
       this.#refuse(null);
       return;
     }
-    const granted = await this.#library.write(`join of ${message.deviceId}`, (tx) => ({
-      ...sponsor({ tx, members, device: { deviceId: message.deviceId, name: message.name }, random }),
+    const known = members.byOrigin(origin);
+    if (known !== undefined && (known.removal !== null || known.deviceId !== deviceId)) {
+      throw replicationErrors.malformed({ reason: "it asks to be a member that it can't be" });
+    }
+    this.#waitsFor = replaces;
+    if (!this.#canReturn()) {
+      this.#refuse(null);
+      return;
+    }
+    const { hlc, first, own } = await this.#library.write(`join of ${deviceId}`, (tx) => ({
+      ...sponsor({ tx, members, device: { deviceId, name }, origin }),
       own: members.byNumber(tx.self!).origin,
     }));
     await fence.cover();
-    this.#peer!.origin = granted.origin;
-    this.#send({ t: "joined", origin: granted.origin, hlc: granted.hlc, members: wireMembers(members) });
-    events.emit("memberJoined", { origin: granted.origin, deviceId: message.deviceId, sponsor: granted.own });
+    this.#waitsFor = null;
+    this.#peer!.origin = origin;
+    // What a device has that comes back is what it had before, until it has received everything anew.
+    if (replaces !== null) this.#peer!.ready = false;
+    this.standAnew();
+    this.#send({ t: "joined", origin, hlc, members: wireMembers(members), settled: settledEntries(members) });
+    if (first) events.emit("memberJoined", { origin, deviceId, sponsor: own });
     this.#options.observer.changed();
     this.#options.observer.sponsored(this);
   }
@@ -831,19 +873,36 @@ export class Session {
     return sent.length;
   }
 
-  /** The peer as a member whose join has been counted here; null while it isn't one, or none any more. */
-  #member() {
+  /** The peer as a member whose join has been counted here; null while it isn't one, or one of both is none any more. */
+  #member(): Member | null {
     const { peer } = this;
     const member = peer === null ? undefined : this.#library.deps.members.byOrigin(peer);
-    return member === undefined || member.joinHlc === null ? null : member;
+    return member === undefined || member.joinHlc === null || this.#ownRemoval() !== null ? null : member;
+  }
+
+  #ownRemoval(): Removal | null {
+    const { members, connection } = this.#library.deps;
+    const { self } = readState(connection);
+    return self === null ? null : members.byNumber(self).removal;
+  }
+
+  /** Whether the removal of what the peer was before is settled; true if there is none to wait for. */
+  #canReturn(): boolean {
+    if (this.#waitsFor === null) return true;
+    const { members, connection } = this.#library.deps;
+    const former = members.byOrigin(this.#waitsFor);
+    if (former === undefined || former.removal === null || former.deviceId !== this.peerDevice) {
+      throw replicationErrors.malformed({ reason: "it wants to replace what was never removed" });
+    }
+    if (former.removal.kind === "removed") {
+      throw replicationErrors.memberRemoved({ device: former.deviceId, self: false });
+    }
+    return isSettledByAll(connection, members, former);
   }
 
   /** Which of both ends have been removed. */
   #standing(): string {
-    const { members, connection } = this.#library.deps;
-    const { self } = readState(connection);
-    const own = self === null ? null : members.byNumber(self).removal;
-    return `${own === null} ${this.peerRemoval === null}`;
+    return `${this.#ownRemoval() === null} ${this.peerRemoval === null}`;
   }
 
   async #setState(state: PeerState): Promise<void> {

@@ -15,6 +15,7 @@ import {
   knownVectors,
   learnMembers,
   learnVectors,
+  newId,
   sponsor,
   toWireVector,
   wireMembers,
@@ -221,8 +222,9 @@ class World {
   #join(through: Device): void {
     const joiner = this.#device();
     const { name } = joiner;
-    const { origin, hlc } = through.transaction((tx) =>
-      sponsor({ tx, members: through.members, device: { deviceId: name, name }, random }),
+    const origin = newId(random);
+    const { hlc } = through.transaction((tx) =>
+      sponsor({ tx, members: through.members, device: { deviceId: name, name }, origin }),
     );
     adoptMembership({
       db: joiner.db,
@@ -232,6 +234,7 @@ class World {
       origin,
       hlc,
       known: wireMembers(through.members),
+      mode: "join",
       startedAt: 0,
     });
     this.#enter(joiner);

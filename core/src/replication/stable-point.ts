@@ -45,9 +45,20 @@ export function stableTime(db: Sqlite, members: Members): StableTime {
 
 /** Removed origins whose removal not every member is known to have settled. */
 function unsettled(members: Members, vectors: ReadonlyMap<number, Vector>): readonly Member[] {
-  return members.counted().filter((removed) => {
-    if (removed.removal === null) return false;
-    return members.present().some(({ num }) => (vectors.get(num)!.get(removalOf(removed.num)) ?? 0) < REMOVAL_SETTLED);
+  const present = members.present();
+  return members.counted().filter(({ removal, num: removed }) => {
+    if (removal === null) return false;
+    return present.some(({ num }) => (vectors.get(num)!.get(removalOf(removed)) ?? 0) < REMOVAL_SETTLED);
+  });
+}
+
+/** Whether every member is known to have settled a removal. One whose join nobody has heard of has left nothing. */
+export function isSettledByAll(db: Sqlite, members: Members, removed: Member): boolean {
+  if (removed.joinHlc === null) return true;
+  const { self } = readState(db);
+  return members.present().every(({ num }) => {
+    const vector = num === self ? ownVector(db) : loadVector(db, num);
+    return (vector.get(removalOf(removed.num)) ?? 0) >= REMOVAL_SETTLED;
   });
 }
 

@@ -41,7 +41,7 @@ import { nameAllocator } from "../storage/names.js";
 import { outboxSize } from "../storage/outbox.js";
 import { Pool } from "../storage/pool.js";
 import { RecordReader } from "../storage/record-reader.js";
-import { removeSyncTables, resetSyncTables } from "../storage/reset.js";
+import { removeSyncTables } from "../storage/reset.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { SlicePacer } from "../storage/slice-pacer.js";
 import { syncTableBytes } from "../storage/sync-bytes.js";
@@ -58,6 +58,7 @@ import { newId } from "./membership.js";
 import { GIVEN_UP } from "./peer-store.js";
 import { removeMembers } from "./removals.js";
 import { Replicator } from "./replicator.js";
+import { leaveForReset } from "./returning.js";
 import { waitedFor } from "./settling.js";
 import { verifyWith } from "./verify.js";
 
@@ -329,14 +330,9 @@ export class SyncEngine implements Engine {
   }
 
   async resetSyncState(): Promise<void> {
-    const { writer, members, connection } = this.#opened();
+    const { library } = this.#opened();
     await this.pause();
-    await writer.run({
-      name: "reset",
-      durable: true,
-      body: (db) => resetSyncTables(db, newId(this.#deps.random)),
-    });
-    members.load(connection);
+    await leaveForReset(library);
     await this.resume();
   }
 

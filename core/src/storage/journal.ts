@@ -6,7 +6,13 @@ import { prepared } from "./statements.js";
  * What a person may want to look at because it did not end up in a table: changes that were refused or overwritten.
  * Nothing is ever lost in silence; what loses is written here, with its values in wire form.
  */
-export type JournalKind = "refused-change" | "not-synced" | "overwritten-at-join" | "removed-by-backfill";
+export type JournalKind =
+  | "refused-change"
+  | "not-synced"
+  | "overwritten-at-join"
+  | "removed-by-backfill"
+  | "not-reissued"
+  | "overwritten-by-return";
 
 export interface JournalAddition {
   readonly at: number;

@@ -124,6 +124,12 @@ export class Members {
     return this.all().filter((member) => member.removal !== null);
   }
 
+  /** Whether a device was a member once and is none any more, and all agree on what counts of it. */
+  isGone(deviceId: string): boolean {
+    const origins = this.counted().filter((member) => member.deviceId === deviceId);
+    return origins.length > 0 && origins.every(({ removal, settledHlc }) => removal !== null && settledHlc !== null);
+  }
+
   /** Whether any removal is settled, so that entries of a removed origin may be late. */
   get anySettled(): boolean {
     return this.#settled.size > 0;
@@ -145,15 +151,15 @@ export interface MemberFacts {
 }
 
 /**
- * Adds an origin, or completes what is known of it: a join, once counted, stays. Call inside a write transaction, and
- * load {@link Members} afterwards.
+ * Adds an origin, or what is known of it now. Call inside a write transaction, and load {@link Members} afterwards.
  */
 export function saveMember(db: Sqlite, facts: MemberFacts): void {
   db.prepare(
     `INSERT INTO tidemark_member (origin, device, name, join_hlc, sponsor) VALUES (?, ?, ?, ?, ?)
      ON CONFLICT (origin) DO UPDATE SET
        device = excluded.device, name = excluded.name,
-       join_hlc = coalesce(join_hlc, excluded.join_hlc), sponsor = coalesce(sponsor, excluded.sponsor)`,
+       sponsor = CASE WHEN excluded.join_hlc IS NULL THEN sponsor ELSE excluded.sponsor END,
+       join_hlc = coalesce(excluded.join_hlc, join_hlc)`,
   ).run(facts.origin, facts.deviceId, facts.name, facts.joinHlc, facts.sponsor);
 }
 

@@ -27,6 +27,7 @@ export const SYNC_TABLES = [
   "tidemark_vector",
   "tidemark_peer",
   "tidemark_backfill",
+  "tidemark_unsent",
   "tidemark_journal",
 ] as const;
 
@@ -45,7 +46,11 @@ const MIGRATIONS: readonly string[] = [
     fence INTEGER NOT NULL,          -- changed by every fence
     log_id TEXT NOT NULL,            -- names this log; a position in it means nothing in another one
     token INTEGER NOT NULL,          -- session token, raised before data flows
-    ready INTEGER NOT NULL DEFAULT 0 -- 1 once this device has the whole library and may serve it
+    ready INTEGER NOT NULL DEFAULT 0, -- 1 once this device has the whole library and may serve it
+    next_origin TEXT,                -- the origin that it asks to join under; NULL before it asks
+    next_mode TEXT,                  -- of the backfill that follows the join: join | full; NULL: join
+    beat INTEGER,                    -- when this device was last known to run, ms since the epoch; written once in a while
+    watching INTEGER                 -- since when it has not been away for long, ms since the epoch
   );
   -- Names to numbers, never reused.
   CREATE TABLE tidemark_model (num INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
@@ -140,6 +145,16 @@ const MIGRATIONS: readonly string[] = [
     total INTEGER NOT NULL DEFAULT 0,
     started INTEGER NOT NULL
   );
+  -- What this device had not got out under an origin that it gave up: to be issued again after the backfill.
+  CREATE TABLE tidemark_unsent (
+    id INTEGER PRIMARY KEY,
+    hlc INTEGER NOT NULL,            -- the first of its times, which they are issued in the order of
+    model INTEGER NOT NULL, record TEXT NOT NULL,
+    born INTEGER NOT NULL,           -- 1: the record was made under that origin
+    kept INTEGER NOT NULL DEFAULT 0, -- 1: its row is still in its table, and the library lacks it
+    page TEXT NOT NULL               -- the part that was not got out, as a page of one record
+  );
+  CREATE INDEX tidemark_unsent_record ON tidemark_unsent (model, record);
   CREATE TABLE tidemark_journal (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL, record TEXT NOT NULL,
     reason TEXT NOT NULL, vals TEXT

@@ -125,6 +125,12 @@ function feedPeers({ figures, events, peerTime }: Deps & { readonly peerTime: St
   events.on("peerRefused", ({ code }) => figures.add("tidemark.peer.refusals", 1, { "tidemark.code": code }));
   events.on("peerStateChanged", ({ peer, state }) => peerTime.enter(peer, state));
   events.on("memberJoined", () => figures.add("tidemark.member.joined", 1, {}));
+  events.on("memberRemoved", ({ kind }) =>
+    figures.add("tidemark.member.removed", 1, { "tidemark.removal.kind": kind }),
+  );
+  events.on("removalSettled", () => figures.add("tidemark.member.settled", 1, {}));
+  events.on("memberReturned", () => figures.add("tidemark.member.returns", 1, {}));
+  events.on("unsentReissued", ({ issued }) => figures.add("tidemark.member.reissued", issued, {}));
   events.on("clockDrift", ({ peer, driftMs }) => {
     figures.set("tidemark.clock.drift", driftMs / 1_000, { "tidemark.peer": peer });
     figures.add("tidemark.clock.refusals", 1, { "tidemark.peer": peer });

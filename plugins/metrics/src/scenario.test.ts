@@ -1,5 +1,6 @@
 // The standard scenario: what a library lives through, in one run, after which no metric may be without a value.
 
+import { copyFileSync } from "node:fs";
 import { createTestKernel, ManualClock } from "@tidemark/core/testing";
 import { API_VERSION, definePlugin, logMaintenance } from "@tidemark/plugin-api";
 import { DataSource } from "typeorm";
@@ -138,6 +139,21 @@ beforeAll(async () => {
   await held;
   await library.clock.advance(30_000);
   ends["a again"] = a.reader.snapshot();
+
+  // b runs, and then again as it was before that, with a note that it had not sent.
+  const backup = `${b.database}.backup`;
+  copyFileSync(b.database, backup);
+  const later = await library.device("b", { database: b.database, metrics, dial: ["a"] });
+  await library.inStep(a, later);
+  await library.shutDown(later);
+  const restored = await library.device("b", { database: backup, metrics, dial: [] });
+  const n2 = await folders(restored).findOneByOrFail({ uuid: "f2" });
+  await notes(restored).save({ uuid: "n2", text: "written after the restoration", folder: n2 });
+  await library.shutDown(restored);
+  const back = await library.device("b", { database: backup, metrics, dial: ["a"] });
+  await library.until("b is back", () => back.recordedOf("unsentReissued").length > 0);
+  await library.inStep(a, back);
+  snapshots.push(a.reader.snapshot(), back.reader.snapshot());
   snapshots.push(...Object.values(ends));
 }, 60_000);
 

@@ -1,0 +1,245 @@
+import { copyFileSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { Column, Entity, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { SeededRandom } from "../testing/seeded-random.js";
+import type { TestKernel } from "../testing/test-kernel.js";
+import { shared, TestLibrary } from "./library.test-support.js";
+import { ScriptedPeer } from "./scripted-peer.support.js";
+
+// Databases that are not what their device thinks: restored from a backup, copied, reset; and joins whose answer was lost.
+
+@Entity()
+class Note {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+}
+
+let library: TestLibrary;
+let folder: string;
+beforeEach(() => {
+  library = new TestLibrary({ entities: [Note], declarations: shared(Note) });
+  folder = mkdtempSync(join(tmpdir(), "tidemark-back-"));
+});
+afterEach(async () => {
+  await library.dispose();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const notes = ({ dataSource }: TestKernel) => dataSource.getRepository(Note);
+const write = (kernel: TestKernel, uuid: string, text = uuid) => notes(kernel).save({ uuid, text });
+const textsOn = async (kernel: TestKernel) =>
+  Object.fromEntries((await notes(kernel).find({ order: { uuid: "ASC" } })).map(({ uuid, text }) => [uuid, text]));
+const statusOf = (kernel: TestKernel) => kernel.tidemark.status();
+const membersOn = async (kernel: TestKernel) => (await statusOf(kernel)).peers.map(({ deviceId }) => deviceId).sort();
+
+const patient = { settings: { replication: { retryDelayMs: 1_000 } } };
+
+/** A copy of the database of a device that has stopped. */
+async function copyOf(kernel: TestKernel): Promise<string> {
+  if (kernel.dataSource.isInitialized) await kernel.dataSource.destroy();
+  const copy = join(folder, `copy-${Math.trunc(library.clock.now())}.sqlite`);
+  copyFileSync(kernel.database, copy);
+  return copy;
+}
+
+describe("a database that was restored from a backup", () => {
+  /** b as it was once, and what has happened since. */
+  async function restored() {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(b, "before-the-backup");
+    await library.settle(a, b);
+    await b.tidemark.stop();
+    const backup = await copyOf(b);
+    const later = await library.device("b", { database: b.database, dial: ["a"], ...patient });
+    await write(later, "after-the-backup");
+    await notes(later).update({ uuid: "before-the-backup" }, { text: "changed after the backup" });
+    await library.settle(a, later);
+    await later.tidemark.stop();
+    await library.clock.advance(60_000);
+    return { a, backup, before: (await statusOf(a)).peers[0]!.peer };
+  }
+
+  it("comes back under a new origin, with its lost changes and with those that were made since", async () => {
+    const { a, backup, before } = await restored();
+    const b = await library.device("b", {
+      database: backup,
+      role: "join",
+      before: async (kernel) => {
+        await write(kernel, "after-the-restoration");
+      },
+      dial: ["a"],
+      ...patient,
+    });
+    await library.clock.advance(20_000);
+    await library.settle(a, b);
+    for (const kernel of [a, b]) {
+      expect(await textsOn(kernel)).toEqual({
+        "after-the-backup": "after-the-backup",
+        "after-the-restoration": "after-the-restoration",
+        "before-the-backup": "changed after the backup",
+      });
+      expect((await statusOf(kernel)).removals).toMatchObject([{ origin: before, kind: "regressed", waitsFor: [] }]);
+      expect(await statusOf(kernel)).toMatchObject({ membership: "member" });
+    }
+    expect((await statusOf(b)).origin).not.toBe(before);
+    expect(await membersOn(a)).toEqual(["b"]);
+  });
+
+  it("is found out by its session token where it has nothing to be found out by otherwise", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await library.settle(a, b);
+    await b.tidemark.stop();
+    const backup = await copyOf(b);
+    const later = await library.device("b", { database: b.database, dial: ["a"], ...patient });
+    await library.settle(a, later);
+    await later.tidemark.stop();
+    const back = await library.device("b", { database: backup, dial: ["a"], ...patient });
+    await library.clock.advance(20_000);
+    await library.settle(a, back);
+    expect((await statusOf(a)).removals).toMatchObject([{ deviceId: "b", kind: "regressed" }]);
+    expect(await statusOf(back)).toMatchObject({ membership: "member" });
+  });
+});
+
+it("a copy that runs beside the original comes back under an origin of its own, and so does the original", async () => {
+  const a = await library.device("a", patient);
+  const b = await library.device("b", { dial: ["a"], ...patient });
+  await library.settle(a, b);
+  await b.tidemark.stop();
+  const copy = await copyOf(b);
+  const original = await library.device("b", { database: b.database, dial: ["a"], ...patient });
+  await library.settle(a, original);
+  await original.tidemark.pause();
+  await write(original, "by-the-original");
+  const clone = await library.device("b", { database: copy, dial: ["a"], random: new SeededRandom(77), ...patient });
+  await write(clone, "by-the-clone");
+  await library.clock.advance(20_000);
+  await library.settle(a, clone);
+  await clone.tidemark.pause();
+  await original.tidemark.resume();
+  await library.clock.advance(20_000);
+  await library.settle(a, original);
+  expect(Object.keys(await textsOn(a))).toEqual(["by-the-clone", "by-the-original"]);
+  expect((await statusOf(original)).origin).not.toBe((await statusOf(clone)).origin);
+});
+
+it("a database that was copied to another device joins there as another member, and the original goes on", async () => {
+  const a = await library.device("a", patient);
+  const b = await library.device("b", { dial: ["a"], ...patient });
+  await write(a, "common");
+  await write(a, "deleted-later");
+  await library.settle(a, b);
+  await b.tidemark.stop();
+  const copy = await copyOf(b);
+  const origin = (await statusOf(a)).peers[0]!.peer;
+  const original = await library.device("b", { database: b.database, dial: ["a"], ...patient });
+  await notes(original).delete({ uuid: "deleted-later" });
+  await library.settle(a, original);
+  const c = await library.device("c", {
+    database: copy,
+    dial: ["a"],
+    ...patient,
+    before: async (kernel) => {
+      await write(kernel, "written-on-the-copy");
+    },
+  });
+  await library.clock.advance(10_000);
+  await library.settle(a, original, c);
+  for (const kernel of [a, original, c]) {
+    expect(Object.keys(await textsOn(kernel))).toEqual(["common", "written-on-the-copy"]);
+    expect((await statusOf(kernel)).removals).toEqual([]);
+  }
+  expect((await statusOf(original)).origin).toBe(origin);
+  expect(await membersOn(a)).toEqual(["b", "c"]);
+});
+
+describe("resetting the sync state", () => {
+  it("keeps every record, and leaves no member behind that nobody is", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(a, "common");
+    await library.settle(a, b);
+    const before = (await statusOf(b)).origin;
+    await b.tidemark.pause();
+    await write(b, "only-on-b");
+    await write(a, "only-on-a");
+    await b.tidemark.digest("Note");
+    await b.tidemark.resetSyncState();
+    expect(Object.keys(await textsOn(b))).toEqual(["common", "only-on-b"]);
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    for (const kernel of [a, b]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual(["common", "only-on-a", "only-on-b"]);
+      expect((await statusOf(kernel)).removals).toMatchObject([{ origin: before, kind: "replaced", waitsFor: [] }]);
+    }
+    expect(await membersOn(a)).toEqual(["b"]);
+    expect((await statusOf(b)).origin).not.toBe(before);
+  });
+
+  it("is the way back for a device that was removed by mistake", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await library.settle(a, b);
+    await a.tidemark.removeMember("b");
+    await library.clock.advance(10_000);
+    await write(b, "only-on-b");
+    expect(await statusOf(b)).toMatchObject({ membership: "removed" });
+    await b.tidemark.resetSyncState();
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    expect(Object.keys(await textsOn(a))).toEqual(["only-on-b"]);
+    expect(await statusOf(b)).toMatchObject({ membership: "member" });
+  });
+});
+
+describe("a device that asks to join and never hears the answer", () => {
+  it("is one member, whomever it asks next", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await library.settle(a, b);
+    // a vouches for it, and the answer is lost with the connection.
+    const c = await library.device("c", {
+      dial: ["a"],
+      ...patient,
+      before: () => {
+        library.network.loseAfter({ from: "a", to: "c" }, { frames: 3 });
+      },
+    });
+    await a.next("memberJoined", ({ deviceId }) => deviceId === "c", { past: true });
+    expect((await statusOf(c)).origin).toBeNull();
+    await c.tidemark.stop();
+    expect((await statusOf(a)).peers.map(({ deviceId }) => deviceId)).toContain("c");
+    const again = await library.restart("c", c, { dial: ["b"], ...patient });
+    await library.clock.advance(10_000);
+    await library.settle(a, b, again);
+    await library.clock.advance(120_000);
+    for (const kernel of [a, b, again]) expect((await statusOf(kernel)).peers).toHaveLength(2);
+  });
+
+  it("has joined at the earlier of two times, and may ask as often as it likes", async () => {
+    const a = await library.device("a", patient);
+    const peer = new ScriptedPeer({
+      network: library.network,
+      address: "s",
+      dial: "a",
+      now: () => library.clock.now(),
+    });
+    const session = await peer.connect();
+    await session.introduce();
+    const first = await session.join();
+    await peer.stop();
+    const next = peer.nextSession();
+    await library.clock.advance(5_000);
+    await peer.start();
+    const again = await next;
+    await again.introduce();
+    expect(await again.join()).toMatchObject({ origin: first.origin, hlc: first.hlc });
+    await peer.stop();
+    expect(a.recordedOf("memberJoined").filter(({ deviceId }) => deviceId === "s")).toHaveLength(1);
+  });
+});
