@@ -24,6 +24,18 @@ describe("the event bus", () => {
     expect(events.hasListeners("peerConnected")).toBe(false);
   });
 
+  it("lets no listener change what the next one is told", () => {
+    const { events, logger } = bus();
+    const heard: string[] = [];
+    events.on("peerConnected", (event) => {
+      (event as { peer: string }).peer = "another";
+    });
+    events.on("peerConnected", ({ peer }) => heard.push(peer));
+    events.emit("peerConnected", { ...connected });
+    expect(heard).toEqual(["p"]);
+    expect(logger.lines).toMatchObject([{ level: "error", message: "an event listener has failed" }]);
+  });
+
   it("keeps a listener that throws or rejects away from the others and from the sender, and logs it", async () => {
     const { events, logger } = bus();
     let heard = 0;

@@ -103,8 +103,12 @@ export class EventBus implements Events {
     return held;
   }
 
-  /** Tells all listeners, in the order of their subscription, before it returns. Never throws. */
+  /**
+   * Tells all listeners, in the order of their subscription, before it returns. Never throws. The event is frozen: no
+   * listener changes what the next one is told.
+   */
   emit<Name extends EventName>(name: Name, event: KernelEvents[Name]): void {
+    Object.freeze(event);
     this.#emitter.emit(name, event);
     const mirror = channels.get(name);
     // Subscribers of a channel are isolated by Node itself.

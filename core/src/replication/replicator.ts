@@ -216,7 +216,8 @@ export class Replicator implements TransportHost, SessionObserver {
     const failures = (member === undefined ? 0 : loadPeer(deps.connection, member.num).failures) + 1;
     deps.events.emit("catchUpFailed", { peer, phase: session.phase, failures, code: error.code, reason: error.why });
     const answer = await deps.hooks.decideCatchUp({ peer, phase: session.phase, failures, error, retryable });
-    const decision = answer?.decision ?? this.#plainDecision(error, retryable);
+    // Frozen before others hear of it: what is done is what was decided.
+    const decision = Object.freeze({ ...(answer?.decision ?? this.#plainDecision(error, retryable)) });
     deps.events.emit("catchUpDecided", { peer, decision, decidedBy: answer?.decidedBy ?? "kernel" });
     const delayMs = decision.action === "give-up" ? null : decision.delayMs;
     if (member !== undefined) {
