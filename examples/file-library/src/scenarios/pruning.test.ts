@@ -22,6 +22,15 @@ const good: PruningFacts = {
   recordsCaughtUp: 70,
   threeInStep: true,
   afterReturn: [small, small, small],
+  lapsed: [
+    { devices: ["c"], logEntries: 0 },
+    { devices: ["c"], logEntries: 0 },
+  ],
+  newOrigin: true,
+  backfillsOfReturned: 1,
+  returnedInStep: true,
+  unsentIsThere: true,
+  afterLapse: [small, small, small],
   beforeRemoval: [
     { ...small, logEntries: 40 },
     { ...small, logEntries: 40 },
@@ -46,9 +55,16 @@ it.each<[string, Partial<PruningFacts>]>([
   ["without another backfill", { backfillsOfThird: 2 }],
   ["without another backfill", { recordsCaughtUp: 69 }],
   ["empty again", { afterReturn: [small, small, { ...small, logEntries: 1 }] }],
-  ["and the sync tables under 1 MiB", { afterReturn: [small, { ...small, bytes: 2_000_000 }, small] }],
+  ["lapses", { lapsed: [{ devices: [], logEntries: 0 }, good.lapsed[1]!] }],
+  ["holds nobody back", { lapsed: [good.lapsed[0]!, { devices: ["c"], logEntries: 1 }] }],
+  ["it returns", { returnedInStep: false }],
+  ["under a new origin", { newOrigin: false }],
+  ["under a new origin", { backfillsOfReturned: 0 }],
+  ["nobody had heard of", { unsentIsThere: false }],
+  ["once more", { afterLapse: [{ ...small, logEntries: 2 }, small, small] }],
   ["the others keep what it lacks", { beforeRemoval: [small, { ...small, logEntries: 40 }] }],
   ["nobody waits for it", { afterRemoval: [small, { ...small, logEntries: 1 }] }],
+  ["and the sync tables under 1 MiB", { afterReturn: [small, { ...small, bytes: 2_000_000 }, small] }],
 ])("notices: %s", (what, spoilt) => {
   const faults = faultsIn({ checks: pruningChecks({ ...good, ...spoilt }) });
   expect(faults).toHaveLength(1);

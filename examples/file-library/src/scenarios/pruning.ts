@@ -9,12 +9,19 @@ import { type Check, type Figure, isEqual, isTrue, type Scenario, type ScenarioC
 
 /**
  * A library that forgets what everybody has, and nothing else: two members that acknowledge, then a third one that goes
- * away and must find everything when it comes back, and that is removed when it goes away for good.
+ * away and must find everything when it comes back, that lapses when it stays away for too long and returns all the same,
+ * and that is removed when it goes away for good.
  */
 const CONTENTS: Readonly<Record<ScenarioContext["size"], number>> = { full: 12_000, small: 400 };
 const MIB = 1_048_576;
 /** Longer than the plugin's interval, so that it has looked by itself. */
 const AWAY_MS = 61 * 60_000;
+/** Long enough that the third member does not lapse while it is away for the first time. */
+const MAX_OFFLINE_MS = 90 * 60_000;
+const SETTINGS = {
+  membership: { maxOfflineMs: MAX_OFFLINE_MS },
+  replication: { heartbeatMs: 5 * 60_000 },
+} as const;
 
 /** What one device holds for the sake of sync, at one moment. */
 export interface SyncSize {
@@ -46,6 +53,14 @@ export interface PruningFacts {
   readonly recordsCaughtUp: number;
   readonly threeInStep: boolean;
   readonly afterReturn: readonly SyncSize[];
+  /** On those that stayed, after the third has been silent for too long: who has lapsed, and how large the logs are. */
+  readonly lapsed: readonly { readonly devices: readonly string[]; readonly logEntries: number }[];
+  readonly newOrigin: boolean;
+  readonly backfillsOfReturned: number;
+  readonly returnedInStep: boolean;
+  /** Whether a change that the third one had not got out when it lapsed is on all of them. */
+  readonly unsentIsThere: boolean;
+  readonly afterLapse: readonly SyncSize[];
   /** Of those that stayed, when the third one was gone again: before it was removed, and after. */
   readonly beforeRemoval: readonly SyncSize[];
   readonly afterRemoval: readonly SyncSize[];
@@ -66,10 +81,10 @@ export const pruning: Scenario = {
 };
 
 async function live(library: LibraryInProcess, contents: number, tell: (step: string) => void): Promise<PruningFacts> {
-  const a = await library.start("a");
+  const a = await library.start("a", { settings: SETTINGS });
   await insertContents(a.dataSource, 0, contents);
   tell(`a holds ${formatCount(contents)} contents; b joins`);
-  const b = await library.start("b", { dial: ["a"] });
+  const b = await library.start("b", { dial: ["a"], settings: SETTINGS });
   await b.next("backfillCompleted", undefined, { past: true });
   await library.comeInStep(a, b);
 
@@ -93,7 +108,7 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
   const acknowledgements = [a, b].map((device) => device.recordedOf("vectorAcknowledged").length);
 
   tell("a third one joins, and goes away");
-  const c = await library.start("c", { dial: ["a"] });
+  const c = await library.start("c", { dial: ["a"], settings: SETTINGS });
   await c.next("backfillCompleted", undefined, { past: true });
   await library.comeInStep(a, b, c);
   await library.pass(60_000);
@@ -128,6 +143,33 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
   await library.pass(60_000);
   const afterReturn = await Promise.all([a, b, c].map(sizeOf));
 
+  tell("it goes away again, with a change that nobody has heard of, until it lapses");
+  const former = (await c.tidemark.status()).origin;
+  const backfillsOfThird = c.recordedOf("backfillStarted").length;
+  library.network.cut("a", "c");
+  await insertContents(c.dataSource, UNSENT, UNSENT + 1);
+  await c.tidemark.digest("ContentIdentity");
+  await library.stop(c);
+  await editFirst(a.dataSource, changed, "program");
+  await library.comeInStep(a, b);
+  await library.pass(1.5 * MAX_OFFLINE_MS);
+  const lapsed = [];
+  for (const device of [a, b]) {
+    const { removals } = await device.tidemark.status();
+    const devices = removals.filter(({ kind }) => kind === "lapsed").map(({ deviceId }) => deviceId);
+    lapsed.push({ devices, logEntries: (await sizeOf(device)).logEntries });
+  }
+
+  tell("it returns");
+  library.network.heal("a", "c");
+  const returned = await library.start("c", { dial: ["a"], settings: SETTINGS });
+  await library.until("c is a member again", async () => (await returned.tidemark.status()).membership === "member");
+  const returnedInStep = await library.comeInStep(a, b, returned);
+  await library.pass(2 * SETTINGS.replication.heartbeatMs);
+  const unsent = contentOfNumber(UNSENT).uuid;
+  const holding = await Promise.all([a, b, returned].map(({ dataSource }) => holds(dataSource, unsent)));
+  const afterLapse = await Promise.all([a, b, returned].map(sizeOf));
+
   tell("it goes away for good, and is removed");
   library.network.cut("a", "c");
   await editFirst(a.dataSource, changed, "document");
@@ -140,6 +182,14 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
     return sizes.every(({ logEntries }) => logEntries === 0);
   });
   return {
+    lapsed,
+    newOrigin: (await returned.tidemark.status()).origin !== former,
+    backfillsOfReturned: returned.recordedOf("backfillCompleted").length,
+    returnedInStep,
+    unsentIsThere: holding.every(Boolean),
+    afterLapse,
+    beforeRemoval,
+    afterRemoval: await Promise.all([a, b].map(sizeOf)),
     contents,
     peak,
     afterPruning,
@@ -147,12 +197,10 @@ async function live(library: LibraryInProcess, contents: number, tell: (step: st
     twoInStep,
     changedMeanwhile: changed + added + deleted,
     whileAway,
-    backfillsOfThird: c.recordedOf("backfillStarted").length,
+    backfillsOfThird,
     recordsCaughtUp,
     threeInStep,
     afterReturn,
-    beforeRemoval,
-    afterRemoval: await Promise.all([a, b].map(sizeOf)),
   };
 }
 
@@ -198,6 +246,24 @@ export function pruningChecks(facts: PruningFacts): readonly Check[] {
       bytes(facts.afterReturn).every((size) => size < MIB),
       bytes(facts.afterReturn),
     ),
+    isEqual(
+      "a member that is silent for too long lapses",
+      facts.lapsed.map(({ devices }) => devices),
+      [["c"], ["c"]],
+    ),
+    isEqual(
+      "and holds nobody back any more",
+      facts.lapsed.map(({ logEntries }) => logEntries),
+      [0, 0],
+    ),
+    isTrue("it returns, and all hold the same", facts.returnedInStep, facts.returnedInStep),
+    isTrue(
+      "under a new origin, with a backfill",
+      facts.newOrigin && facts.backfillsOfReturned === 1,
+      `${facts.newOrigin ? "a new" : "the same"} origin, ${facts.backfillsOfReturned} backfill`,
+    ),
+    isTrue("with the change that nobody had heard of", facts.unsentIsThere, facts.unsentIsThere),
+    isEqual("after which all logs are empty once more", entries(facts.afterLapse), [0, 0, 0]),
     isTrue(
       "when it goes away for good, the others keep what it lacks",
       entries(facts.beforeRemoval).every((count) => count > 0),
@@ -247,14 +313,24 @@ function receivedBy(device: InProcessDevice): number {
 }
 
 const PER_TRANSACTION = 1_000;
+/** Numbers a content that no other step makes. */
+const UNSENT = 1_000_000;
 
 async function insertContents(dataSource: DataSource, from: number, to: number): Promise<void> {
   for (let first = from; first < to; first += PER_TRANSACTION) {
     const rows = Array.from({ length: Math.min(PER_TRANSACTION, to - first) }, (_, index) =>
-      contentOf({ hash: (first + index).toString(16).padStart(64, "0"), size: first + index, kind: "binary" }),
+      contentOfNumber(first + index),
     );
     await dataSource.transaction((manager) => manager.insert(ContentIdentity, rows));
   }
+}
+
+function contentOfNumber(number: number) {
+  return contentOf({ hash: number.toString(16).padStart(64, "0"), size: number, kind: "binary" });
+}
+
+async function holds(dataSource: DataSource, uuid: string): Promise<boolean> {
+  return (await dataSource.getRepository(ContentIdentity).countBy({ uuid })) === 1;
 }
 
 async function editEvery(dataSource: DataSource, nth: number, kind: string): Promise<void> {
