@@ -72,6 +72,45 @@ it("keeps a change from beyond the drift limit that comes by relay until its tim
   expect(await late.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 0 }]);
 });
 
+it("keeps an edit that comes before the creation that is kept for later, until both are merged", async () => {
+  const clocks = { a: new ManualClock(), b: new ManualClock(), c: new ManualClock() };
+  const network = new InMemoryNetwork({ clock: clocks.a, random: new SeededRandom(1) });
+  const device = async (name: keyof typeof clocks, dial: string[]) => {
+    const kernel = await createTestKernel({
+      device: name,
+      entities: [Note],
+      declarations: [{ entity: Note, ownership: { kind: "shared" } }],
+      network,
+      clock: clocks[name],
+      dial,
+    });
+    kernels.push(kernel);
+    await kernel.tidemark.start();
+    return kernel;
+  };
+  const wait = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 500)
+      for (const clock of Object.values(clocks)) await clock.advance(500);
+  };
+  const a = await device("a", []);
+  await wait(1_000);
+  const [b, c] = [await device("b", ["a"]), await device("c", ["a"])];
+  await wait(5_000);
+  // For b, whose clock is behind, what the others write comes from the future.
+  clocks.b.setWallClock(clocks.b.now() - 18 * MINUTE);
+  await c.dataSource.getRepository(Note).save({ uuid: "n1", text: "first" });
+  await wait(2_000);
+  expect(await b.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 1 }]);
+  // Now it is right, and the next change comes at once.
+  clocks.b.setWallClock(clocks.a.now());
+  await c.dataSource.getRepository(Note).update({ uuid: "n1" }, { text: "second" });
+  await c.dataSource.getRepository(Note).update({ uuid: "n1" }, { text: "third" });
+  await wait(5_000);
+  expect((await a.dataSource.getRepository(Note).findOneByOrFail({ uuid: "n1" })).text).toBe("third");
+  expect(await b.dataSource.getRepository(Note).findOneBy({ uuid: "n1" })).toMatchObject({ text: "third" });
+  expect(await b.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 0 }]);
+});
+
 it("keeps what refers to a record of a backfill that is from beyond the drift limit", async () => {
   const clock = new ManualClock({ nowMs: START + 8 * MINUTE });
   const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });

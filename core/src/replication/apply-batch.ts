@@ -2,7 +2,7 @@ import type { AppliedBatch, BatchTargets, Operation, OperationReference, Replica
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
-import { defer } from "../storage/deferred.js";
+import { defer, deferredDue, nextDue } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { REJECTED } from "../storage/parked.js";
@@ -14,7 +14,7 @@ import { Slices } from "./apply-slices.js";
 import { addCounts, type MutableCounts, totalOf } from "./batch-counts.js";
 import type { DecodedRecords } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
-import { isNews, splitFuture } from "./future-page.js";
+import { isNews, recordOf, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { NewcomersRefused } from "./newcomers.js";
@@ -74,6 +74,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const models = new Map<string, MutableCounts>();
   const slices = new Slices(records, blocks);
   let inserted = 0;
+  let followers: readonly IncomingRecord[] = [];
   do {
     // The first slice takes what is small beside the records themselves.
     const first = slices.atBeginning;
@@ -91,10 +92,12 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       } else {
         const told = withStates(slice.records, (state) => beyondFloor(state, forgottenBy(tx, deps.members)));
         const news = backfill || wasDeferred ? told : withoutKnown(told, ownEntries(tx));
-        received.inspect?.(tx, news);
+        followers = backfill || wasDeferred ? [] : behindDeferred(tx, news);
+        const records = followers.length === 0 ? news : news.filter((record) => !followers.includes(record));
+        received.inspect?.(tx, records);
         outcome = deps.applier.apply({
           ...common,
-          records: news,
+          records,
           withheld,
           sender: heard === undefined ? undefined : { member: deps.members.byOrigin(received.peer)!.num, heard },
         });
@@ -109,6 +112,10 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
           now: deps.clock.now(),
           backfill,
         });
+      for (const { model, record } of followers) {
+        const { due, page } = recordOf(present, model.name, record);
+        defer(tx, Math.max(due, deferredDue(tx.db, model.name, record)!), page);
+      }
       if (last) {
         for (const { due, page } of future) if (backfill || isUnheard(tx, page, deps.members)) defer(tx, due, page);
         received.finish(tx, inserted + outcome.inserted);
@@ -124,6 +131,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         throw error;
       });
     for (const [name, counts] of result.models) addCounts(models, name, counts);
+    for (const { model } of followers) addCounts(models, model.name, { deferred: 1 });
     for (const record of result.healed) deps.events.emit("recordHealed", record);
     if (result.anyQuarantined) library.retryQuarantined([...result.touched.keys()]);
     inserted += result.inserted;
@@ -316,6 +324,15 @@ function countKnown(
 /** Everything that is here. Of itself a device has all up to its clock, of which the stored vector says nothing. */
 function ownEntries(tx: LogTransaction): Vector {
   return loadVector(tx.db, tx.self!).set(tx.self!, tx.highWater);
+}
+
+/**
+ * Changes of records of which something is kept for later. They have to wait behind it: without a creation that is still
+ * to come, an edit would seem to be one of a dead record.
+ */
+function behindDeferred(tx: LogTransaction, records: readonly IncomingRecord[]): readonly IncomingRecord[] {
+  if (nextDue(tx.db) === null) return [];
+  return records.filter(({ model, record }) => deferredDue(tx.db, model.name, record) !== null);
 }
 
 /** Whether a page holds anything that the own vector does not cover. */

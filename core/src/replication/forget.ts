@@ -1,6 +1,6 @@
 import type { SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
-import { isDeferred } from "../storage/deferred.js";
+import { deferredDue } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { modelName } from "../storage/names.js";
 import { loadParked, unpark } from "../storage/parked.js";
@@ -91,7 +91,7 @@ function targetIsGone(db: Sqlite, to: number, { targetModel, target }: WaitingRe
   const visible = model !== undefined && presentRows({ db, model, records: [target], reader: deps.reader }).has(target);
   if (visible) return lifeOf(stateOf(logged, true)).hlc <= to;
   if (parked !== undefined && parked.kind !== "dead") return false;
-  if (isDeferred(db, model?.name ?? modelName(db, targetModel) ?? "", target)) return false;
+  if (deferredDue(db, model?.name ?? modelName(db, targetModel) ?? "", target) !== null) return false;
   const state = stateOf(logged, false);
   return state.death.hlc <= to && [...state.columns.values()].every((stamp) => stamp.hlc <= to);
 }

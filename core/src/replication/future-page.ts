@@ -35,6 +35,15 @@ export function splitFuture(page: WireRecords, limit: number): Split {
   return future.length === 0 ? { present: page, future } : { present: { origins: page.origins, groups }, future };
 }
 
+/** One record of a page as a page of its own, and the highest stamp in it; the record is in the page. */
+export function recordOf(page: WireRecords, model: string, identity: string): { due: number; page: WireRecords } {
+  for (const group of page.groups) {
+    const record = group.m === model ? group.r.find(([it]) => it === identity) : undefined;
+    if (record !== undefined) return { due: newestIn(record), page: pageOf(page.origins, group, record) };
+  }
+  throw new Error(`the page has no ${model} ${identity}`);
+}
+
 /** Whether anything in a page is news to somebody who has everything of an origin up to `entryOf` it. */
 export function isNews(page: WireRecords, entryOf: (origin: string) => number): boolean {
   return page.groups.some(({ r }) =>

@@ -26,15 +26,15 @@ export function defer(tx: LogTransaction, due: number, page: unknown): void {
   );
 }
 
-/** Whether anything of a record is kept for later. */
-export function isDeferred(db: Sqlite, model: string, record: string): boolean {
-  return (
-    prepared(
-      db,
-      `SELECT 1 FROM tidemark_deferred
-       WHERE json_extract(entry, '$.groups[0].m') = ? AND json_extract(entry, '$.groups[0].r[0][0]') = ?`,
-    ).get(model, record) !== undefined
-  );
+/** When all that is kept of a record will have been merged; null if nothing is. */
+export function deferredDue(db: Sqlite, model: string, record: string): number | null {
+  return prepared(
+    db,
+    `SELECT max(due) FROM tidemark_deferred
+     WHERE json_extract(entry, '$.groups[0].m') = ? AND json_extract(entry, '$.groups[0].r[0][0]') = ?`,
+  )
+    .pluck()
+    .get(model, record) as number | null;
 }
 
 /** In the order of the log, with `after` < seq ≤ `upTo`. */
