@@ -43,7 +43,9 @@ function checkModel(db: Connection, { name, table, identity }: LibraryModel): re
   const stamps = `SELECT record FROM tidemark_stamp s WHERE model = ? AND NOT EXISTS ${unfolded}`;
   const lost = db.prepare(`${stamps} AND col = -1 AND NOT EXISTS ${row} AND NOT EXISTS ${kept}`).pluck().all(number);
   if (lost.length > 0) problems.push(`${name}: in the log and nowhere else: ${lost.slice(0, 5).join(", ")}`);
-  const undead = db.prepare(`${stamps} AND col = -2 AND EXISTS ${row}`).pluck().all(number);
+  // At or below the floor a death is forgotten, whether its row has been swept away yet or not.
+  const remembered = "s.hlc > (SELECT floor FROM tidemark_state)";
+  const undead = db.prepare(`${stamps} AND col = -2 AND ${remembered} AND EXISTS ${row}`).pluck().all(number);
   if (undead.length > 0)
     problems.push(`${name}: dead in the log and alive in the table: ${undead.slice(0, 5).join(", ")}`);
   return problems;
