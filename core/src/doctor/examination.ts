@@ -15,6 +15,10 @@ export interface Patient {
   readonly file: string;
 }
 
+/** What mends sync tables that contradict themselves. */
+export const RESET_ADVICE =
+  "Call resetSyncState(): it keeps every record and comes back to the library as a new member";
+
 /** Identities that a finding names. */
 const EXAMPLES = 5;
 const ORDER: Readonly<Record<Severity, number>> = { error: 0, warning: 1, info: 2 };

@@ -8,7 +8,7 @@ import { loadParked } from "../storage/parked.js";
 import { presentRows } from "../storage/present-rows.js";
 import type { ReadingSlices } from "../storage/reading-slices.js";
 import { loadLogged, stateOf } from "../storage/stamp-store.js";
-import { counted, type Examination, Tally } from "./examination.js";
+import { counted, type Examination, RESET_ADVICE, Tally } from "./examination.js";
 
 /**
  * The log against the rows, both ways as far as it can be told: a record that the log says lives is in its table or parked,
@@ -65,7 +65,6 @@ async function examineEntries(examination: Examination, db: Sqlite, slices: Read
     after = last;
     await slices.pause();
   }
-  const reset = "Call resetSyncState(): it keeps every record and comes back to the library as a new member";
   const faults: readonly [Tally, string][] = [
     [wrong.sequence, "stand behind its end, so peers are not told of them"],
     [wrong.twice, "have a place that another one has, so peers may not be told of them"],
@@ -80,7 +79,7 @@ async function examineEntries(examination: Examination, db: Sqlite, slices: Read
       code: "log-damaged",
       what: `${count === 1 ? "1 entry" : `${count} entries`} of the log ${what}`,
       why: "the sync tables have been changed by somebody else, or the database file is damaged",
-      advice: reset,
+      advice: RESET_ADVICE,
       count,
       examples,
     });

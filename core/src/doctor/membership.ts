@@ -5,7 +5,7 @@ import { GIVEN_UP, loadPeer } from "../replication/peer-store.js";
 import { stableTime } from "../replication/stable-point.js";
 import { readState } from "../storage/log-transaction.js";
 import { loadVector } from "../storage/vectors.js";
-import { counted, type Examination, lasting, Tally } from "./examination.js";
+import { counted, type Examination, lasting, RESET_ADVICE, Tally } from "./examination.js";
 
 /** This device's place in the library: its membership and its clock, the vectors, the peers, and who holds back pruning. */
 const WEEK_MS = 7 * 24 * 3_600_000;
@@ -121,7 +121,7 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
       code: "vectors-damaged",
       what: `${counted(strange.count, "statement")} on who has what name a device that is not known`,
       why: "the sync tables have been changed by somebody else, or the database file is damaged",
-      advice: "Call resetSyncState(): it keeps every record and comes back to the library as a new member",
+      advice: RESET_ADVICE,
       count: strange.count,
     });
   }
@@ -132,7 +132,7 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
       code: "gone-back-in-time",
       what: "Other devices have seen more of this device than its database holds",
       why: "a backup was restored, the file was copied, or a loss of power took back what had been sent",
-      advice: "Call resetSyncState(): it keeps every record and comes back to the library as a new member",
+      advice: RESET_ADVICE,
       count: ahead.length,
       examples: ahead.map(({ deviceId }) => deviceId),
     });
@@ -144,7 +144,7 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
       code: "vectors-damaged",
       what: "More has been forgotten here than this device has received",
       why: "the sync tables have been changed by somebody else, or the database file is damaged",
-      advice: "Call resetSyncState(): it keeps every record and comes back to the library as a new member",
+      advice: RESET_ADVICE,
       examples: below.map(({ deviceId }) => deviceId),
     });
   }

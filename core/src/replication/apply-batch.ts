@@ -17,7 +17,7 @@ import { replicationErrors } from "./errors.js";
 import { isNews, recordOf, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
-import { NewcomersRefused } from "./newcomers.js";
+import { NewcomersRefused } from "./newcomers-refused.js";
 import { beyondFloor, isLiving, newsOf, type RecordState, type Stamp } from "./record-state.js";
 import { recordsOf, type SettledBlock } from "./settled-block.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
@@ -74,13 +74,13 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const models = new Map<string, MutableCounts>();
   const slices = new Slices(records, blocks);
   let inserted = 0;
-  let followers: readonly IncomingRecord[] = [];
   do {
     // The first slice takes what is small beside the records themselves.
     const first = slices.atBeginning;
     const slice = slices.next(deps.pacer.size);
     const last = slices.atEnd;
     await deps.checkpointer.room();
+    let followers: readonly IncomingRecord[] = [];
     const take = (tx: LogTransaction, shortWay: boolean) => {
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);

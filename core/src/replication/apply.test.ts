@@ -10,7 +10,7 @@ import { RecordReader } from "../storage/record-reader.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { Applier, type ApplyOptions, type ApplyResult, type Reconsidered } from "./apply.js";
 import type { IncomingRecord } from "./incoming.js";
-import { NewcomersRefused } from "./newcomers.js";
+import { NewcomersRefused } from "./newcomers-refused.js";
 import { diedLocally, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import { PlainLookup } from "./target-lookup.js";
 

@@ -12,6 +12,7 @@ import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import { addCounts, type MutableCounts } from "./batch-counts.js";
+import { byModel } from "./by-model.js";
 import type { IncomingRecord } from "./incoming.js";
 import { insertBlock } from "./insert-block.js";
 import { keepAside } from "./keep-aside.js";
@@ -23,7 +24,7 @@ import {
   losesTo,
   overridesUnheard,
   type RecordState,
-  type Stamp,
+  stampsOf,
   type Ties,
 } from "./record-state.js";
 import { recordOf, recordsOf, type SettledBlock } from "./settled-block.js";
@@ -186,13 +187,14 @@ export class Applier {
         if (!backfill && this.#isConflict(options, working, incoming)) {
           counts.add(model.name, { conflicts: 1 });
         }
+        // Before the merge: what it stamps anew comes after all that came.
+        for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
         if (this.#merge(working, incoming, options, known !== undefined)) {
           if (known === undefined) {
             working.withheld = options.withheld?.(incoming) ?? null;
             set.add(working);
           }
         } else if (known === undefined) counts.add(model.name, { superseded: 1 });
-        for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
       });
     }
     return this.#finish(tx, set, options.lookup, { counts, touched, backfill });
@@ -321,7 +323,6 @@ export class Applier {
       }
       working.extra = extra;
     }
-    for (const stamp of stampsOf(incoming.state)) tx.receive(stamp.hlc);
     const { members } = this.#deps;
     working.state = stampAnew({ state: join.state, members, tx });
     return join.changed || won || again;
@@ -572,22 +573,6 @@ function addTo(records: Map<SyncModel, Set<string>>, model: SyncModel, record: s
   const known = records.get(model);
   if (known === undefined) records.set(model, new Set([record]));
   else known.add(record);
-}
-
-function byModel<T extends { readonly model: SyncModel }>(records: readonly T[]): Map<SyncModel, T[]> {
-  const groups = new Map<SyncModel, T[]>();
-  for (const record of records) {
-    const group = groups.get(record.model);
-    if (group === undefined) groups.set(record.model, [record]);
-    else group.push(record);
-  }
-  return groups;
-}
-
-function* stampsOf(state: RecordState): Iterable<Stamp> {
-  yield* state.births;
-  if (state.death.origin !== 0) yield state.death;
-  yield* state.columns.values();
 }
 
 class Counts {

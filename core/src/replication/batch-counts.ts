@@ -3,7 +3,7 @@ import type { BatchCounts } from "@tidemark/plugin-api";
 /** Counts of one model, or of a whole batch, while they are added up. */
 export type MutableCounts = { -readonly [Key in keyof BatchCounts]: BatchCounts[Key] };
 
-export function noCounts(): MutableCounts {
+function noCounts(): MutableCounts {
   return { applied: 0, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
 }
 

@@ -5,7 +5,7 @@ import type { RecordReader } from "../storage/record-reader.js";
 import type { LocalKey, RowWriter } from "../storage/row-writer.js";
 import { knownHere } from "./known-here.js";
 import { LifeReader } from "./life-reader.js";
-import { isConstraint, NewcomersRefused } from "./newcomers.js";
+import { orRefused } from "./newcomers-refused.js";
 import type { SettledBlock } from "./settled-block.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { isDictionary, type WireDictionary } from "./wire-block.js";
@@ -64,16 +64,14 @@ export function insertBlock({ tx, block, from, to, lookup, reader, writer }: Ins
           column.reference.byIdentity ? (row) => block.identities[row]! : (row) => own.get(row)!,
         ),
   );
-  try {
+  orRefused(() =>
     writer.insertMany(rows.length, (place, bound) => {
       const row = rows[place]!;
       if (integerKeys) bound.push(keyOf(place));
       bound.push(block.identities[row]);
       for (const bind of bindings) bound.push(bind(row));
-    });
-  } catch (error) {
-    throw isConstraint(error) ? new NewcomersRefused("the schema refuses a newcomer", { cause: error }) : error;
-  }
+    }),
+  );
   for (const [row, key] of own) lookup.changed(model, block.identities[row]!, key);
   return rest;
 }

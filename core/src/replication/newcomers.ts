@@ -4,9 +4,11 @@ import type { LogTransaction } from "../storage/log-transaction.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RawText, RowWriter } from "../storage/row-writer.js";
 import { saveState } from "../storage/stamp-store.js";
+import { byModel } from "./by-model.js";
 import type { IncomingRecord } from "./incoming.js";
 import { knownHere } from "./known-here.js";
 import { LifeReader } from "./life-reader.js";
+import { orRefused } from "./newcomers-refused.js";
 import {
   columnStamp,
   isLiving,
@@ -16,6 +18,7 @@ import {
   referenceHolds,
   SETTLED,
   type StampOrder,
+  stampsOf,
   UNKNOWN,
 } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
@@ -56,14 +59,6 @@ interface Newcomer {
 const WORTH_LOOKING = 8;
 
 /**
- * The schema refuses one of the newcomers. Some of the others are in their tables by now, so whoever gets this rolls the
- * transaction back and has the same records applied the long way, which finds out which of them it is and what that means
- * for the rest. A savepoint would do without, but inside of one SQLite keeps a copy of every page that an insert touches:
- * a backfill would take more than twice as long.
- */
-export class NewcomersRefused extends Error {}
-
-/**
  * Inserts what can be inserted as it came; returns the rest, and how many were inserted by model. Throws
  * {@link NewcomersRefused}.
  */
@@ -75,13 +70,11 @@ export function insertNewcomers(options: NewcomersOptions): {
   const nothing = { rest: records, inserted: new Map<SyncModel, number>() };
   const newcomers = new Newcomers(options);
   if (newcomers.size === 0) return nothing;
-  try {
+  orRefused(() => {
     for (const [model, group] of newcomers.byModel) {
       writer(model).insertAll([...group.values()].map((newcomer) => newcomers.row(model, newcomer)));
     }
-  } catch (error) {
-    throw isConstraint(error) ? new NewcomersRefused("the schema refuses a newcomer", { cause: error }) : error;
-  }
+  });
   const inserted = new Map<SyncModel, number>();
   for (const [model, group] of newcomers.byModel) {
     if (group.size === 0) continue;
@@ -91,7 +84,7 @@ export function insertNewcomers(options: NewcomersOptions): {
       if (model.referencedBy.length > 0) lookup.changed(model, record, key);
       if (state === SETTLED) continue;
       saveState({ tx, model: model.number, record, logged: undefined, state });
-      for (const stamp of [...state.births, state.death, ...state.columns.values()]) tx.receive(stamp.hlc);
+      for (const stamp of stampsOf(state)) tx.receive(stamp.hlc);
     }
   }
   return { rest: records.filter((record) => !newcomers.has(record)), inserted };
@@ -106,14 +99,8 @@ class Newcomers {
   constructor(options: NewcomersOptions) {
     this.#options = options;
     this.#lives = new LifeReader(options.tx.db);
-    const groups = new Map<SyncModel, IncomingRecord[]>();
-    for (const record of options.records) {
-      const group = groups.get(record.model);
-      if (group === undefined) groups.set(record.model, [record]);
-      else group.push(record);
-    }
     // What is referred to comes first, as the triggers of an application expect.
-    const byLevel = [...groups].sort(([one], [other]) => one.level - other.level);
+    const byLevel = [...byModel(options.records)].sort(([one], [other]) => one.level - other.level);
     for (const [model, group] of byLevel) {
       if (model.identity.kind !== "column" || model.localKey === null) continue;
       if (group.length < WORTH_LOOKING) continue;
@@ -242,9 +229,4 @@ function positionOf({ columns }: SyncModel, column: SyncColumn): number {
 /** A value that did not come, or one that only the long way knows how to bind. */
 function isLongWay(value: IncomingRecord["values"][number]): boolean {
   return value === undefined || isRawTextTag(value);
-}
-
-export function isConstraint(error: unknown): boolean {
-  const code = (error as { readonly code?: unknown } | null)?.code;
-  return typeof code === "string" && code.startsWith("SQLITE_CONSTRAINT");
 }

@@ -123,6 +123,13 @@ export function newsOf(state: RecordState, isNew: (stamp: Stamp) => boolean): Re
   return { births, death, columns };
 }
 
+/** Everything that somebody has stamped; a death that stands for the floor is nobody's. */
+export function* stampsOf(state: RecordState): Iterable<Stamp> {
+  yield* state.births;
+  if (state.death.origin !== ANY_ORIGIN) yield state.death;
+  yield* state.columns.values();
+}
+
 export type Ties = "none" | "unstamped" | "all";
 
 export interface Join {

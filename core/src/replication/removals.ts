@@ -15,7 +15,7 @@ import type { WireRemoval } from "./messages.js";
  */
 
 /** More than any library ever has; a peer that tells more is none of this protocol. */
-export const MAX_REMOVALS = 10_000;
+const MAX_REMOVALS = 10_000;
 
 export function wireRemovals(members: Members): WireRemoval[] {
   return members.removed().map(({ origin, deviceId, name, removal }) => ({ origin, deviceId, name, ...removal! }));

@@ -1,9 +1,10 @@
 import type { SyncModel } from "../registry/model.js";
-import type { Sqlite } from "../storage/database.js";
+import { isConstraint, type Sqlite } from "../storage/database.js";
 import type { OutsideReferences } from "../storage/outside-references.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RowWriter } from "../storage/row-writer.js";
 import { prepared } from "../storage/statements.js";
+import { byModel } from "./by-model.js";
 import { isLiving } from "./record-state.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { decodeWireValue } from "./wire-value.js";
@@ -46,9 +47,8 @@ export function writeRows({ db, set, reader, writer, lookup, outside, touched }:
     try {
       if (write(record)) touch(touched, record);
     } catch (error) {
-      const reason = constraintOf(error);
-      if (reason === null) throw error;
-      setAside(record, reason);
+      if (!isConstraint(error)) throw error;
+      setAside(record, error.message);
     }
   };
   const remove = (record: WorkingRecord): boolean => {
@@ -143,7 +143,7 @@ function exchange({
         try {
           step(record);
         } catch (error) {
-          if (constraintOf(error) === null) throw error;
+          if (!isConstraint(error)) throw error;
           failed.add(record);
         }
       }
@@ -189,15 +189,8 @@ function touch(touched: Map<SyncModel, Set<string>>, { model, record }: WorkingR
 
 /** A record that leaves its table while it lives (or while edits of it may still win) keeps its values. */
 function keepValues(db: Sqlite, removals: readonly WorkingRecord[], reader: RecordReader): void {
-  const byModel = new Map<SyncModel, WorkingRecord[]>();
-  for (const record of removals) {
-    if (!isLiving(record.state) && record.state.columns.size === 0) continue;
-    if (record.parked !== null) continue;
-    const group = byModel.get(record.model) ?? [];
-    group.push(record);
-    byModel.set(record.model, group);
-  }
-  for (const [model, records] of byModel) {
+  const kept = removals.filter(({ state, parked }) => parked === null && (isLiving(state) || state.columns.size > 0));
+  for (const [model, records] of byModel(kept)) {
     const rows = reader.readByIdentity(
       db,
       model,
@@ -285,13 +278,6 @@ function markWritten(record: WorkingRecord): void {
 
 function bindKey(key: number | bigint | string | null): Bindable {
   return typeof key === "number" ? BigInt(key) : key;
-}
-
-/** The message of a refusal by the schema; null for any other error. */
-function constraintOf(error: unknown): string | null {
-  if (!(error instanceof Error)) return null;
-  const { code } = error as { code?: unknown };
-  return typeof code === "string" && code.startsWith("SQLITE_CONSTRAINT") ? error.message : null;
 }
 
 function partition<T>(items: readonly T[], test: (item: T) => boolean): [T[], T[]] {

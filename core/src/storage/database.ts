@@ -92,6 +92,11 @@ export function isBusy(error: unknown): boolean {
   return code !== undefined && (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED"));
 }
 
+/** Whether the schema refuses a row: a unique value, a CHECK, a NOT NULL, a foreign key. */
+export function isConstraint(error: unknown): error is Error {
+  return sqliteCode(error)?.startsWith("SQLITE_CONSTRAINT") === true;
+}
+
 async function openConnection(
   { dataSource, clock, lockTimeoutMs = 30_000 }: OpenConnectionOptions,
   settle: (connection: Sqlite, path: string) => void,

@@ -3,7 +3,7 @@ import type { Clock, WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
 import { ReadingSlices } from "./reading-slices.js";
-import type { RecordReader, RecordRow } from "./record-reader.js";
+import type { RecordPage, RecordReader, RecordRow } from "./record-reader.js";
 
 /**
  * A digest of a model's visible records: equal on two devices exactly if the records are. It is taken over wire form, so
@@ -38,34 +38,39 @@ const PAGE = 500;
 /** Hexadecimal digits of a single record's digest: 128 bits. */
 const RECORD_DIGITS = 32;
 
+interface Bounds {
+  readonly after: string | null;
+  readonly upTo: string | null;
+}
+
+/** The records of a range page after page, with a turn of the event loop where the slices are due for one. */
+async function* pagesOf(
+  { db, model, reader, clock, shouldYield }: DigestOptions,
+  { after, upTo, limit }: Bounds & { readonly limit: number },
+): AsyncGenerator<RecordPage> {
+  const slices = new ReadingSlices({ clock, shouldYield });
+  for (let from = after; ; ) {
+    const page = reader.readPage(db, model, { after: from, upTo, limit });
+    yield page;
+    if (page.next === null) return;
+    from = page.next;
+    await slices.pause();
+  }
+}
+
 /** The digest of all visible records of a model. */
 export function digestModel(options: DigestOptions): Promise<ModelDigest> {
   return digestRange({ ...options, after: null, upTo: null });
 }
 
 /** The digest of the records from `after` (exclusive) to `upTo` (inclusive); null means no bound. */
-export async function digestRange({
-  db,
-  model,
-  reader,
-  clock,
-  shouldYield,
-  after,
-  upTo,
-}: DigestOptions & { readonly after: string | null; readonly upTo: string | null }): Promise<ModelDigest> {
+export async function digestRange(options: DigestOptions & Bounds): Promise<ModelDigest> {
+  const { db, model } = options;
   const hash = new ModelHash(model);
   const own = !db.inTransaction;
-  const slices = new ReadingSlices({ clock, shouldYield });
   if (own) db.exec("BEGIN");
   try {
-    let from = after;
-    for (;;) {
-      const page = reader.readPage(db, model, { after: from, upTo, limit: PAGE });
-      hash.add(page.rows);
-      if (page.next === null) break;
-      from = page.next;
-      await slices.pause();
-    }
+    for await (const { rows } of pagesOf(options, { ...options, limit: PAGE })) hash.add(rows);
   } finally {
     if (own && db.inTransaction) db.exec("COMMIT");
   }
@@ -84,62 +89,33 @@ export interface RangeDigest {
  * Digests of up to `ranges` ranges of `records` records each, from behind `after`; the last may have fewer. The caller
  * holds the snapshot.
  */
-export async function digestRanges({
-  db,
-  model,
-  reader,
-  clock,
-  shouldYield,
-  after,
-  records,
-  ranges,
-}: DigestOptions & {
-  readonly after: string | null;
-  readonly records: number;
-  readonly ranges: number;
-}): Promise<readonly RangeDigest[]> {
-  const slices = new ReadingSlices({ clock, shouldYield });
+export async function digestRanges(
+  options: DigestOptions & Pick<Bounds, "after"> & { readonly records: number; readonly ranges: number },
+): Promise<readonly RangeDigest[]> {
+  const { model, after, records, ranges } = options;
   const found: RangeDigest[] = [];
-  for (let from = after; ; ) {
-    const page = reader.readPage(db, model, { after: from, limit: records });
+  for await (const { rows, next } of pagesOf(options, { after, upTo: null, limit: records })) {
     const hash = new ModelHash(model);
-    hash.add(page.rows);
-    found.push({ upTo: page.next, ...hash.finish() });
-    if (page.next === null || found.length === ranges) return found;
-    from = page.next;
-    await slices.pause();
+    hash.add(rows);
+    found.push({ upTo: next, ...hash.finish() });
+    if (found.length === ranges) break;
   }
+  return found;
 }
 
 /** A record, and what its values are in short: equal on two devices exactly if the record is, in practice. */
 export type RecordDigest = readonly [identity: string, digest: string];
 
 /** Calls `take` with the records of a range, one after the other, until it answers false. The caller holds the snapshot. */
-export async function digestRecords({
-  db,
-  model,
-  reader,
-  clock,
-  shouldYield,
-  after,
-  upTo,
-  take,
-}: DigestOptions & {
-  readonly after: string | null;
-  readonly upTo: string | null;
-  readonly take: (record: RecordDigest) => boolean;
-}): Promise<void> {
-  const { positions } = namesOf(model);
-  const slices = new ReadingSlices({ clock, shouldYield });
-  for (let from = after; ; ) {
-    const page = reader.readPage(db, model, { after: from, upTo, limit: PAGE });
-    for (const { identity, values } of page.rows) {
+export async function digestRecords(
+  options: DigestOptions & Bounds & { readonly take: (record: RecordDigest) => boolean },
+): Promise<void> {
+  const { positions } = namesOf(options.model);
+  for await (const { rows } of pagesOf(options, { ...options, limit: PAGE })) {
+    for (const { identity, values } of rows) {
       const text = JSON.stringify(inOrder(identity, values, positions));
-      if (!take([identity, createHash("sha256").update(text).digest("hex").slice(0, RECORD_DIGITS)])) return;
+      if (!options.take([identity, createHash("sha256").update(text).digest("hex").slice(0, RECORD_DIGITS)])) return;
     }
-    if (page.next === null) return;
-    from = page.next;
-    await slices.pause();
   }
 }
 
