@@ -3,12 +3,15 @@ import { WriteStream } from "node:tty";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { paintFor } from "./paint.js";
 
-/** What of a terminal decides about colours. */
+/** What of a terminal decides about colours: of the environment, which build servers fill as they like, NO_COLOR alone. */
 const terminal = () =>
-  Object.assign(new PassThrough(), { isTTY: true, getColorDepth: WriteStream.prototype.getColorDepth });
+  Object.assign(new PassThrough(), {
+    isTTY: true,
+    getColorDepth: () =>
+      WriteStream.prototype.getColorDepth({ TERM: "xterm-256color", NO_COLOR: process.env.NO_COLOR }),
+  });
 
 beforeEach(() => {
-  vi.stubEnv("TERM", "xterm-256color");
   vi.stubEnv("FORCE_COLOR", undefined);
   vi.stubEnv("NO_COLOR", undefined);
 });

@@ -51,20 +51,40 @@ function checkModel(db: Connection, { name, table, identity }: LibraryModel): re
   return problems;
 }
 
-/** Records that are here and at no peer, of which nothing is known that would ever bring them there. */
+/** Records that are here and not at the peer, of which nothing is known that would ever bring the two into step. */
 export function unlogged(db: Connection, peer: Connection): readonly string[] {
   const problems: string[] = [];
   for (const { name, table, identity } of modelsOf(1)) {
-    const number = db.prepare("SELECT num FROM tidemark_model WHERE name = ?").pluck().get(name);
-    if (db.prepare("SELECT count(*) FROM tidemark_outbox WHERE model = ?").pluck().get(number) !== 0) continue;
+    const [here, there] = [db, peer].map((connection) => new Known(connection, name));
+    // What was captured and has no stamp yet is told by the outbox alone.
+    if (here!.unfolded || there!.unfolded) continue;
     const identities = (connection: Connection) =>
       connection.prepare(`SELECT ${identity} FROM "${table}" t`).pluck().all() as string[];
-    const known = new Set(identities(peer));
-    const stamped = db.prepare("SELECT 1 FROM tidemark_stamp WHERE model = ? AND record = ?");
-    const silent = identities(db).filter((record) => !known.has(record) && stamped.get(number, record) === undefined);
+    const atPeer = new Set(identities(peer));
+    // Either this device still has to tell of it, or the peer of its death.
+    const silent = identities(db).filter(
+      (record) => !atPeer.has(record) && !here!.isStamped(record) && !there!.isStamped(record),
+    );
     if (silent.length > 0) problems.push(`${name}: here alone, and not in the log: ${silent.slice(0, 5).join(", ")}`);
   }
   return problems;
+}
+
+/** What the log of a device holds of one model. */
+class Known {
+  readonly unfolded: boolean;
+  readonly #number: unknown;
+  readonly #stamp: Database.Statement;
+
+  constructor(db: Connection, model: string) {
+    this.#number = db.prepare("SELECT num FROM tidemark_model WHERE name = ?").pluck().get(model);
+    this.unfolded = db.prepare("SELECT 1 FROM tidemark_outbox WHERE model = ?").get(this.#number) !== undefined;
+    this.#stamp = db.prepare("SELECT 1 FROM tidemark_stamp WHERE model = ? AND record = ?");
+  }
+
+  isStamped(record: string): boolean {
+    return this.#stamp.get(this.#number, record) !== undefined;
+  }
 }
 
 /** The tables of the application in words, for comparison. */
