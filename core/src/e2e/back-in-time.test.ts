@@ -89,6 +89,37 @@ describe("a database that was restored from a backup", () => {
     expect(await membersOn(a)).toEqual(["b"]);
   });
 
+  it("is found out although it was written to before anybody was met, and no session has begun since the backup", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(b, "before-the-backup");
+    await library.settle(a, b);
+    const backup = join(folder, "backup.sqlite");
+    await b.dataSource.query("VACUUM INTO ?", [backup]);
+    await library.clock.advance(5_000);
+    await write(b, "after-the-backup");
+    await library.settle(a, b);
+    await b.tidemark.stop();
+    await library.clock.advance(60_000);
+    const alone = await library.device("b", { database: backup, ...patient });
+    await write(alone, "after-the-restoration");
+    await library.settle(alone);
+    await alone.tidemark.stop();
+    await library.clock.advance(60_000);
+    const back = await library.device("b", { database: backup, dial: ["a"], ...patient });
+    await library.clock.advance(20_000);
+    await library.settle(a, back);
+    for (const kernel of [a, back]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual([
+        "after-the-backup",
+        "after-the-restoration",
+        "before-the-backup",
+      ]);
+      expect((await statusOf(kernel)).removals).toMatchObject([{ deviceId: "b", kind: "regressed" }]);
+    }
+    expect(await statusOf(back)).toMatchObject({ membership: "member" });
+  });
+
   it("is found out by its session token where it has nothing to be found out by otherwise", async () => {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });

@@ -1,6 +1,7 @@
 import type { Authenticator } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
 import type { Member, RemovalFacts } from "../storage/members.js";
+import { isWithinSilence } from "../storage/silences.js";
 import { raiseVector, type Vector } from "../storage/vectors.js";
 import { ownVector } from "./change-page.js";
 import { replicationErrors } from "./errors.js";
@@ -200,7 +201,8 @@ function foundOut({
   const { members, connection } = library.deps;
   const regressed = ({ origin, deviceId, name }: Member): Found => ({ origin, deviceId, name, kind: "regressed" });
   const state = readState(connection);
-  if ((hello.vector[own.origin] ?? 0) > state.hlc) return regressed(own);
+  const heard = hello.vector[own.origin] ?? 0;
+  if (heard > state.hlc || isWithinSilence(connection, heard)) return regressed(own);
   if (hello.origin === null) return null;
   const peer = members.byOrigin(hello.origin);
   if (peer !== undefined && peer.joinHlc !== null) {

@@ -14,6 +14,7 @@ import { outboxIsEmpty, outboxSpan } from "../storage/outbox.js";
 import { parkedOf } from "../storage/parked.js";
 import type { Pool } from "../storage/pool.js";
 import type { RecordReader } from "../storage/record-reader.js";
+import { noteSilence } from "../storage/silences.js";
 import type { SlicePacer } from "../storage/slice-pacer.js";
 import { prepared } from "../storage/statements.js";
 import type { Writer } from "../storage/writer.js";
@@ -72,6 +73,8 @@ export class LocalLibrary {
   readonly #foldSlice = new FoldSlice();
   #folding: Promise<void> | null = null;
   readonly #retry = new Set<SyncModel>();
+  /** Whether the clock has moved in this run. */
+  #hasSpoken = false;
 
   constructor(deps: LocalLibraryDeps) {
     this.deps = deps;
@@ -236,15 +239,18 @@ export class LocalLibrary {
   async #transaction<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
     const { writer, clock, members } = this.deps;
     try {
-      return await writer.run({
+      const { result, moved } = await writer.run({
         name,
         body: (db) => {
           const tx = new LogTransaction(db, () => clock.now());
           const result = body(tx);
+          if (!this.#hasSpoken) noteSilence(tx);
           tx.save();
-          return result;
+          return { result, moved: tx.firstMove !== null };
         },
       });
+      this.#hasSpoken ||= moved;
+      return result;
     } catch (error) {
       if (this.deps.connection.open) members.load(this.deps.connection);
       throw error;

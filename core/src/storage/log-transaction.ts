@@ -26,6 +26,7 @@ export class LogTransaction {
   readonly #clock: HybridLogicalClock;
   #sequence: number;
   #floor: number;
+  #moved: number | null = null;
 
   constructor(db: Sqlite, now: () => number) {
     this.db = db;
@@ -43,6 +44,16 @@ export class LogTransaction {
   /** S as far as it has been acted on: nothing at or below it carries a stamp. */
   get floor(): number {
     return this.#floor;
+  }
+
+  /** Where the clock stood before this transaction. */
+  get clockBefore(): number {
+    return this.#row.hlc;
+  }
+
+  /** The first time to which this transaction has moved the clock; null while it has not. */
+  get firstMove(): number | null {
+    return this.#moved;
   }
 
   get highWater(): number {
@@ -65,12 +76,15 @@ export class LogTransaction {
   /** A new own stamp. Only a member has stamps to give. */
   tick(): Stamp {
     if (this.#row.self === null) throw new Error("a device that is not a member has no stamps");
-    return { hlc: this.#clock.tick(), origin: this.#row.self };
+    const hlc = this.#clock.tick();
+    this.#moved ??= hlc;
+    return { hlc, origin: this.#row.self };
   }
 
   /** Moves the clock past a stamp that was received. */
   receive(hlc: number): void {
     this.#clock.receive(hlc);
+    if (this.highWater > this.#row.hlc) this.#moved ??= this.highWater;
   }
 
   nextSequence(): number {

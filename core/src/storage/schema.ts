@@ -28,6 +28,7 @@ export const SYNC_TABLES = [
   "tidemark_peer",
   "tidemark_backfill",
   "tidemark_unsent",
+  "tidemark_silence",
   "tidemark_journal",
 ] as const;
 
@@ -155,6 +156,9 @@ const MIGRATIONS: readonly string[] = [
     page TEXT NOT NULL               -- the part that was not got out, as a page of one record
   );
   CREATE INDEX tidemark_unsent_record ON tidemark_unsent (model, record);
+  -- Spans of time, bounds excluded, that the clock of this origin passed over between two runs: nobody can have heard of
+  -- any time within, unless the database has gone back in time.
+  CREATE TABLE tidemark_silence (began INTEGER PRIMARY KEY, ended INTEGER NOT NULL);
   CREATE TABLE tidemark_journal (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL, record TEXT NOT NULL,
     reason TEXT NOT NULL, vals TEXT
