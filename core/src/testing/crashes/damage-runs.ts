@@ -11,6 +11,7 @@ import { Chance } from "../simulator/chance.js";
 import { declarationsOf, entitiesOf } from "../simulator/library-model.js";
 import { takeStep } from "../simulator/steps.js";
 import { type DeviceClock, Timeline } from "../simulator/timeline.js";
+import { TELL_BADGES_APART } from "../simulator/work.js";
 import { World } from "../simulator/world.js";
 import { createTestKernel, type TestKernel } from "../test-kernel.js";
 import { checkFile, differenceOf, tablesOf } from "./file-checks.js";
@@ -232,6 +233,7 @@ async function syncAgain({
         if (regressed && !lost) throw new Error("the devices part although nothing was lost that anybody had heard of");
         if (regressed && !reset) await timeline.until(b.tidemark.resetSyncState(), STEP_LIMIT_MS);
         reset ||= regressed;
+        for (const { dataSource } of [a, b]) await dataSource.query(TELL_BADGES_APART);
         apart = differenceOf(tablesOf(files[0]!), tablesOf(files[1]!));
       }
       if (apart !== null) throw new Error(`the devices did not come into step: ${apart}`);

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import Database from "better-sqlite3";
 import { Chance } from "../simulator/chance.js";
 import { emptyDatabase } from "../simulator/library-model.js";
-import { Work } from "../simulator/work.js";
+import { TELL_BADGES_APART, Work } from "../simulator/work.js";
 import type { TestKernel } from "../test-kernel.js";
 import {
   type CrashTask,
@@ -263,6 +263,7 @@ class KilledLibrary {
       for (let waitedMs = 0; waitedMs < STEP_LIMIT_MS && apart !== null; waitedMs += 100) {
         await sleep(100);
         running.check();
+        await this.#survivor!.dataSource.query(TELL_BADGES_APART);
         await prune(this.#survivor!);
         apart = differenceOf(tablesOf(ours), tablesOf(theirs));
         const left = [ours, theirs].map((db) => db.prepare("SELECT count(*) FROM tidemark_stamp").pluck().get());

@@ -7,6 +7,7 @@ import type { ExpectedRecord, Value } from "./ledger.js";
 import { type LibraryModel, modelsOf } from "./library-model.js";
 import { healNetwork } from "./steps.js";
 import { Violation } from "./trace.js";
+import { TELL_BADGES_APART } from "./work.js";
 import type { World } from "./world.js";
 
 /**
@@ -74,7 +75,7 @@ async function settleBadges(world: World): Promise<void> {
   for (let round = 0; round < 3; round++) {
     await world.wait(3_000);
     for (const device of world.running) {
-      device.begin(async () => void (await device.execute("UPDATE badge SET code = uuid WHERE code <> uuid")));
+      device.begin(async () => void (await device.execute(TELL_BADGES_APART)));
     }
   }
 }

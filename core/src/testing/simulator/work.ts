@@ -11,6 +11,12 @@ export interface Statement {
 
 type Maker = (draw: Draw) => Statement;
 
+/**
+ * What the application does about badges of which two got the same code: the engine sets one of them aside on each side,
+ * and only the application can tell which is to give way.
+ */
+export const TELL_BADGES_APART = "UPDATE badge SET code = uuid WHERE code <> uuid";
+
 /** What a statement is made from. */
 class Draw {
   constructor(
