@@ -72,7 +72,8 @@ it("keeps a change from beyond the drift limit that comes by relay until its tim
   expect(await late.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 0 }]);
 });
 
-it("keeps an edit that comes before the creation that is kept for later, until both are merged", async () => {
+/** Three devices with clocks of their own, in step. */
+async function threeClocks() {
   const clocks = { a: new ManualClock(), b: new ManualClock(), c: new ManualClock() };
   const network = new InMemoryNetwork({ clock: clocks.a, random: new SeededRandom(1) });
   const device = async (name: keyof typeof clocks, dial: string[]) => {
@@ -96,6 +97,11 @@ it("keeps an edit that comes before the creation that is kept for later, until b
   await wait(1_000);
   const [b, c] = [await device("b", ["a"]), await device("c", ["a"])];
   await wait(5_000);
+  return { clocks, a, b, c, wait };
+}
+
+it("keeps an edit that comes before the creation that is kept for later, until both are merged", async () => {
+  const { clocks, a, b, c, wait } = await threeClocks();
   // For b, whose clock is behind, what the others write comes from the future.
   clocks.b.setWallClock(clocks.b.now() - 18 * MINUTE);
   await c.dataSource.getRepository(Note).save({ uuid: "n1", text: "first" });
@@ -150,4 +156,16 @@ it("keeps what refers to a record of a backfill that is from beyond the drift li
   expect(await c.dataSource.getRepository(Remark).find({ relations: { note: true } })).toMatchObject([
     { uuid: "r1", note: { uuid: "n1", text: "from the future" } },
   ]);
+});
+
+it("merges what was kept for later soon after a clock that was behind is put right", async () => {
+  const { clocks, a, b, c, wait } = await threeClocks();
+  clocks.b.setWallClock(clocks.b.now() - 18 * MINUTE);
+  await c.dataSource.getRepository(Note).save({ uuid: "n1", text: "first" });
+  await wait(2_000);
+  expect(await b.dataSource.getRepository(Note).findOneBy({ uuid: "n1" })).toBeNull();
+  clocks.b.setWallClock(clocks.a.now());
+  await wait(62_000);
+  for (const kernel of [a, b])
+    expect(await kernel.dataSource.getRepository(Note).findOneBy({ uuid: "n1" })).toMatchObject({ text: "first" });
 });

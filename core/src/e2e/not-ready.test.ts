@@ -2,6 +2,7 @@ import { type AnyPlugin, API_VERSION, definePlugin } from "@tidemark/plugin-api"
 import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { shared, TestLibrary } from "./library.test-support.js";
+import { ScriptedPeer } from "./scripted-peer.support.js";
 
 /** Devices that can't serve for a while, and others that wait for them on a connection that stays. */
 @Entity()
@@ -78,4 +79,18 @@ it("lets a device join once the records are restored for which it was refused", 
   library.network.heal("a", "b");
   await library.settle(a, b, c);
   expect(await c.dataSource.query("SELECT label FROM drive")).toEqual([{ label: "right" }]);
+});
+
+it("tells a peer that takes its time to introduce itself that it serves the library by now", async () => {
+  const { b } = await library.pair();
+  await b.dataSource.query("UPDATE tidemark_state SET ready = 0");
+  const peer = new ScriptedPeer({ network: library.network, address: "s", dial: "b", now: () => library.clock.now() });
+  const session = await peer.connect();
+  await session.challenge();
+  await session.prove();
+  expect(await session.next("hello")).toMatchObject({ ready: false });
+  await b.dataSource.query("UPDATE tidemark_state SET ready = 1");
+  session.sayHello();
+  await session.next("ready");
+  session.close();
 });

@@ -154,9 +154,15 @@ export class ScriptedSession {
 
   /** Sends a hello; resolves with that of the other side. */
   async hello(said: Partial<Hello> & Record<string, unknown> = {}): Promise<MessageOf<"hello">> {
-    const { address, now } = this.#options;
     const theirs = this.next("hello");
     theirs.catch(() => {}); // Awaited below; a bad hello may end the session before.
+    this.sayHello(said);
+    return theirs;
+  }
+
+  /** Sends a hello. */
+  sayHello(said: Partial<Hello> & Record<string, unknown> = {}): void {
+    const { address, now } = this.#options;
     this.send({
       t: "hello",
       deviceId: address,
@@ -173,7 +179,6 @@ export class ScriptedSession {
       schema: {},
       ...said,
     });
-    return theirs;
   }
 
   /** The whole introduction. */

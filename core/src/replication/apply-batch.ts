@@ -47,6 +47,8 @@ export interface ReceivedPage {
    * sender, whose floor is told, has forgotten them.
    */
   readonly restores?: { readonly floor: number };
+  /** Of a backfill: up to where the sender has forgotten what everybody has. */
+  readonly settledTo?: number;
   /** The page was counted as had before, and its time has come now. */
   readonly wasDeferred?: boolean;
 }
@@ -85,7 +87,8 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);
       if (lookup instanceof ResolvedLookup) lookup.recheck(tx.db, library.tableVersion());
-      const common = { tx, lookup, backfill, ties, forgotten: received.restores?.floor ?? 0, shortWay } as const;
+      const { settledTo = 0, restores } = received;
+      const common = { tx, lookup, backfill, ties, settledTo, forgotten: restores?.floor ?? 0, shortWay } as const;
       let outcome: ApplyResult;
       if (slice.block !== null) {
         outcome = deps.applier.applyBlock({ ...common, ...slice });

@@ -100,7 +100,7 @@ class Device {
   apply(records: readonly IncomingRecord[], options: Partial<ApplyOptions> = {}): ApplyResult {
     return this.#inTransaction((tx, lookup) =>
       this.applier.apply({
-        ...{ tx, records, lookup, backfill: false, shortWay: false, ties: "none", forgotten: 0 },
+        ...{ tx, records, lookup, backfill: false, shortWay: false, ties: "none", forgotten: 0, settledTo: 0 },
         ...options,
       }),
     );

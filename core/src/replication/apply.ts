@@ -66,6 +66,8 @@ export interface ApplyOptions {
   readonly ties: Ties;
   /** Up to which time the sender has forgotten stamps, where its word on them counts all the same. */
   readonly forgotten: number;
+  /** Up to which time everybody has everything, by the word of the sender of a backfill page; 0 for all else. */
+  readonly settledTo: number;
   /** Records that a transform has named, by model number and identity. */
   readonly withheld?: (record: IncomingRecord) => WorkingRecord["withheld"];
   /** The member that sent them, and up to where it has heard of this device, where that is known. */
@@ -172,7 +174,7 @@ export class Applier {
     counts: Counts,
     touched: Map<SyncModel, Set<string>>,
   ): ApplyResult {
-    const { tx, backfill } = options;
+    const { tx, backfill, settledTo } = options;
     const set = new WorkingSet();
     for (const [model, group] of byModel(records)) {
       const loaded = this.#load(
@@ -197,7 +199,7 @@ export class Applier {
         } else if (known === undefined) counts.add(model.name, { superseded: 1 });
       });
     }
-    return this.#finish(tx, set, options.lookup, { counts, touched, backfill });
+    return this.#finish(tx, set, options.lookup, { counts, touched, backfill, settledTo });
   }
 
   /**
@@ -238,7 +240,12 @@ export class Applier {
         });
         this.#completeReferences(tx.db, model, added);
       }
-      return this.#finish(tx, set, lookup, { counts: new Counts(), touched: new Map(), backfill: false });
+      return this.#finish(tx, set, lookup, {
+        counts: new Counts(),
+        touched: new Map(),
+        backfill: false,
+        settledTo: 0,
+      });
     });
   }
 
@@ -337,11 +344,13 @@ export class Applier {
       counts,
       touched,
       backfill,
+      settledTo,
     }: {
       readonly counts: Counts;
       /** The rows that have come already. */
       readonly touched: Map<SyncModel, Set<string>>;
       readonly backfill: boolean;
+      readonly settledTo: number;
     },
   ): ApplyResult {
     const { db } = tx;
@@ -357,7 +366,7 @@ export class Applier {
         pending = waits ? this.#drawInWaiting(db, set, set.records.slice(expanded)) : [];
         expanded = set.records.length - pending.length;
       }
-      set.settle(order);
+      set.settle(order, settledTo);
       pending = this.#drawInDependents(db, set);
       if (pending.length > 0) continue;
       const refused = writeRows({
@@ -407,7 +416,15 @@ export class Applier {
         const index = working.model.columns.indexOf(column);
         const value = working.values[index];
         if (typeof value !== "string" || working.references.some((reference) => reference.column === column)) continue;
-        working.references.push({ column, index, target: value, working: null, found: null, holds: false });
+        working.references.push({
+          column,
+          index,
+          target: value,
+          working: null,
+          found: null,
+          standing: false,
+          holds: false,
+        });
       }
       for (const reference of working.references) {
         const target = column(reference).target;
@@ -498,6 +515,7 @@ export class Applier {
           target: because.target.record,
           working: because.target,
           found: null,
+          standing: false,
           holds: false,
         });
         result.push(working);
@@ -523,9 +541,11 @@ export class Applier {
       for (const column of model.references) {
         const index = model.columns.indexOf(column);
         if (working.values[index] !== undefined) continue;
-        const target = kept.get(working.record)?.get(column.number) ?? row?.[index];
+        const waited = kept.get(working.record)?.get(column.number);
+        const target = waited ?? row?.[index];
         if (typeof target === "string") {
-          working.references.push({ column, index, target, working: null, found: null, holds: false });
+          const standing = waited === undefined;
+          working.references.push({ column, index, target, working: null, found: null, standing, holds: false });
         }
       }
     }

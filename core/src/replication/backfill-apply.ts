@@ -106,6 +106,7 @@ export async function applyServedPage(
       phase: "backfill",
       page: page.records,
       vectorMoves: last,
+      settledTo: page.floor,
       ...(inspect !== undefined && { inspect }),
       finish: (tx, inserted) => {
         record = advanced(loadBackfill(tx.db), page);

@@ -92,6 +92,7 @@ async function takeState(
       phase: "backfill",
       page,
       vectorMoves: false,
+      settledTo: answer.floor,
       finish: (tx) => {
         const before = loadBackfill(tx.db);
         if (before === null) throw new Error("no backfill is under way");

@@ -36,14 +36,16 @@ export class FutureRecords {
       () => {
         this.#merging = true;
         this.#mergeDue()
-          .then(() => this.#merged())
+          .then((merged) => {
+            if (merged > 0) this.#merged();
+          })
           .catch((error: unknown) => logger.warn("Records from the future could not be merged yet", { error }))
           .finally(() => {
             this.#merging = false;
             this.schedule();
           });
       },
-      Math.max(waitMs, SHORTEST_WAIT_MS),
+      Math.min(Math.max(waitMs, SHORTEST_WAIT_MS), LONGEST_WAIT_MS),
     );
   }
 
@@ -52,10 +54,12 @@ export class FutureRecords {
     this.#timer = null;
   }
 
-  async #mergeDue(): Promise<void> {
+  /** How many were merged. */
+  async #mergeDue(): Promise<number> {
     const { connection, clock, settings } = this.#library.deps;
     const limit = fromPhysicalMs(clock.now() + settings.clock.maxDriftMs);
-    for (const { seq, entry } of deferredUntil(connection, limit)) {
+    const due = deferredUntil(connection, limit);
+    for (const { seq, entry } of due) {
       const page = JSON.parse(entry) as WireRecords;
       await applyPage(this.#library, {
         peer: page.origins[0]?.[0] ?? "",
@@ -66,8 +70,11 @@ export class FutureRecords {
         finish: (tx) => forgetDeferred(tx.db, seq),
       });
     }
+    return due.length;
   }
 }
 
 /** A clock that is set back keeps a record due for long; nothing is looked at more often than this. */
 const SHORTEST_WAIT_MS = 1_000;
+/** A clock that was behind and is put right makes a record due long before its timer, which knows nothing of clocks. */
+const LONGEST_WAIT_MS = 60_000;

@@ -28,6 +28,8 @@ export interface Introduction {
   readonly logId: string;
   /** How far its clock is ahead of ours, in milliseconds; negative: behind. */
   readonly driftMs: number;
+  /** Whether it was told that this device serves the library. */
+  readonly toldReady: boolean;
   /** The removals that it was told. */
   readonly removals: readonly WireRemoval[];
 }
@@ -105,13 +107,14 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
   const state = readState(connection);
   const ownMember = () => (state.self === null ? null : members.byNumber(state.self));
   const removals = wireRemovals(members);
+  const toldReady = state.ready === 1;
   send({
     t: "hello",
     deviceId: settings.device.id,
     name: settings.device.name,
     origin: ownMember()?.origin ?? null,
     now: clock.now(),
-    ready: state.ready === 1,
+    ready: toldReady,
     members: wireMembers(members),
     removals,
     vector: toWireVector(ownVector(connection), members),
@@ -178,6 +181,7 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     ready: hello.ready,
     logId: hello.logId,
     driftMs,
+    toldReady,
     removals,
   };
 }

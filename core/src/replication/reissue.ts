@@ -259,7 +259,7 @@ function issue(library: LocalLibrary, tx: LogTransaction, again: readonly Again[
     return [{ model, record, state, values: known, extra: extra.size === 0 ? null : extra }];
   });
   if (records.length > 0)
-    applier.apply({ tx, records, lookup, backfill: false, ties: "none", forgotten: 0, shortWay: false });
+    applier.apply({ tx, records, lookup, backfill: false, ties: "none", forgotten: 0, settledTo: 0, shortWay: false });
   const foreign = rest.flatMap(({ unsent: { model, number, record }, state, values }) =>
     model === null ? [{ model: number, record, state, values }] : [],
   );

@@ -386,6 +386,8 @@ export class Session {
     this.#peer = peer;
     this.#introducedAs = this.#standing();
     this.#toldRemovals = JSON.stringify(peer.removals);
+    // It may have become so while the peer took its time to answer.
+    if (!peer.toldReady && readState(this.#library.deps.connection).ready === 1) this.tellReady();
     const rest = this.#introducing!.inbox;
     this.#introducing = null;
     const member = this.#member();

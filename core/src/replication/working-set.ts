@@ -97,6 +97,8 @@ export interface WorkingReference {
   working: WorkingRecord | null;
   /** Else: its key and life, or null when it is not in its table. */
   found: { readonly key: LocalKey; readonly life: Stamp } | null;
+  /** Whether the row reads it already, and nothing has come for the column. */
+  readonly standing: boolean;
   holds: boolean;
   /** What the row says at this moment of the transaction, once it has been written: whether it holds. */
   written?: boolean;
@@ -120,14 +122,20 @@ export class WorkingSet {
     this.records.push(record);
   }
 
-  /** Decides `visible` of all records and `holds` of all references. */
-  settle(order: StampOrder): void {
+  /**
+   * Decides `visible` of all records and `holds` of all references. Incoming records without a stamp come from a device on
+   * which they hold, and which has forgotten everything up to `settledTo`: also since when their targets live.
+   */
+  settle(order: StampOrder, settledTo = 0): void {
+    const holds = (record: WorkingRecord, reference: WorkingReference) => isHeld(record, reference, order, settledTo);
+    const requiredHold = (record: WorkingRecord) =>
+      record.references.every((reference) => !reference.column.reference!.required || holds(record, reference));
     for (const record of this.records)
       record.visible = isLiving(record.state) && record.refused === null && record.withheld === null;
     let dependents: Map<WorkingRecord, WorkingRecord[]> | null = null;
     let withdrawn: WorkingRecord[] = [];
     for (const record of this.records) {
-      if (record.visible && !requiredHold(record, order)) {
+      if (record.visible && !requiredHold(record)) {
         record.visible = false;
         withdrawn.push(record);
       }
@@ -138,7 +146,7 @@ export class WorkingSet {
       const next: WorkingRecord[] = [];
       for (const gone of withdrawn) {
         for (const dependent of dependents.get(gone) ?? []) {
-          if (dependent.visible && !requiredHold(dependent, order)) {
+          if (dependent.visible && !requiredHold(dependent)) {
             dependent.visible = false;
             next.push(dependent);
           }
@@ -147,7 +155,7 @@ export class WorkingSet {
       withdrawn = next;
     }
     for (const record of this.records) {
-      for (const reference of record.references) reference.holds = holds(record, reference, order);
+      for (const reference of record.references) reference.holds = holds(record, reference);
     }
   }
 
@@ -165,21 +173,23 @@ export class WorkingSet {
   }
 }
 
-function requiredHold(record: WorkingRecord, order: StampOrder): boolean {
-  for (const reference of record.references) {
-    if (reference.column.reference!.required && !holds(record, reference, order)) return false;
-  }
-  return true;
+function isHeld(record: WorkingRecord, reference: WorkingReference, order: StampOrder, settledTo: number): boolean {
+  const { working, found } = reference;
+  if (working === record) return record.visible;
+  if (working === null ? found === null : !working.visible) return false;
+  const life = working === null ? found!.life : lifeOf(working.state);
+  const stamp = record.stampOf(reference.column);
+  return (
+    referenceHolds({ reference: stamp, life, order }) ||
+    (record.incoming && stamp.hlc === 0 && life.hlc <= settledTo) ||
+    stands(record, reference)
+  );
 }
 
-function holds(record: WorkingRecord, reference: WorkingReference, order: StampOrder): boolean {
-  const stamp = record.stampOf(reference.column);
-  if (reference.working !== null) {
-    return (
-      reference.working.visible &&
-      (reference.working === record ||
-        referenceHolds({ reference: stamp, life: lifeOf(reference.working.state), order }))
-    );
-  }
-  return reference.found !== null && referenceHolds({ reference: stamp, life: reference.found.life, order });
+/** What has held goes on to hold while nothing about it changes, though nobody may remember since when. */
+function stands(record: WorkingRecord, { column, working, standing }: WorkingReference): boolean {
+  if (!standing || working?.lifeChanged === true) return false;
+  const before = columnStamp(record.before, stampGroup(record.model, column.number));
+  const now = record.stampOf(column);
+  return before.hlc === now.hlc && before.origin === now.origin;
 }
