@@ -111,7 +111,9 @@ async function examineModel(
   const left = new Tally();
   const next = db
     .prepare(
-      `SELECT record FROM tidemark_stamp WHERE model = :model AND record > :after
+      // At or below the floor stamps are forgotten, though their rows may still be there to be swept away.
+      `SELECT record FROM tidemark_stamp
+       WHERE model = :model AND record > :after AND hlc > (SELECT floor FROM tidemark_state)
        UNION SELECT record FROM tidemark_parked WHERE model = :model AND record > :after
        UNION SELECT record FROM tidemark_waiting WHERE model = :model AND record > :after
        UNION SELECT record FROM tidemark_extra WHERE model = :model AND record > :after

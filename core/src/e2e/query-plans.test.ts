@@ -54,6 +54,7 @@ const MEANT: readonly { readonly sql: RegExp; readonly because: string }[] = [
     because: "totals for progress, once a backfill; and what a stretch holds, where it is a whole model",
   },
   { sql: /^SELECT m\.name AS name, count\(\*\) AS n FROM tidemark_parked/, because: "the same, of parked records" },
+  { sql: /^DELETE FROM tidemark_silence WHERE ended <=/, because: "once a run, of spans that are as many as runs" },
   { sql: /^SELECT kind, count\(\*\) AS n FROM tidemark_parked GROUP BY kind$/, because: "status" },
   { sql: /^SELECT count\(\*\) FROM tidemark_(outbox|stamp|journal)$/, because: "status" },
   { sql: /FROM dbstat WHERE aggregate = TRUE AND name IN/, because: "size of the sync tables, by their names" },

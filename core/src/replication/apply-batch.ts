@@ -65,6 +65,10 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const taken = future.length === 0 ? decoded : await library.decode(present);
   // Whoever wants to see the records, or merges them otherwise, gets them one by one.
   const asBlocks = backfill && !wasDeferred && received.inspect === undefined && received.restores === undefined;
+  // In a backfill the past of such a record takes the place of what is here from before the join: it is no edit, and
+  // would win against nothing later.
+  const pasts = backfill && !wasDeferred ? future.flatMap(({ present: past }) => (past === null ? [] : [past])) : [];
+  const past = (await Promise.all(pasts.map((page) => library.decode(page)))).flatMap((it) => allRecords(it));
   const plain = new PlainLookup(deps.reader);
   const { records, blocks, lookup, withheld, batchId } = await resolve(
     library,
@@ -120,6 +124,13 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         defer(tx, Math.max(due, deferredDue(tx.db, model.name, record)!), page);
       }
       if (last) {
+        const overwriting = past.filter(
+          ({ model, record }) => model.localKey !== null && deps.reader.localKeyOf(tx.db, model, record) !== null,
+        );
+        if (overwriting.length > 0) {
+          received.inspect?.(tx, overwriting);
+          deps.applier.apply({ ...common, shortWay: false, records: overwriting });
+        }
         for (const { due, page } of future) if (backfill || isUnheard(tx, page, deps.members)) defer(tx, due, page);
         received.finish(tx, inserted + outcome.inserted);
       }

@@ -32,8 +32,30 @@ describe("a page with records from the future", () => {
           origins: [PAGE.origins[0], PAGE.origins[2]],
           groups: [{ m: "Note", c: ["text"], r: [["late", [40, 0], [30, -1], [0, 500, 1], 0, ["y"]]] }],
         },
+        present: null,
       },
     ]);
+  });
+
+  it("tells what of a record was there before, without the columns that are from the future", () => {
+    const page: WireRecords = {
+      ...PAGE,
+      groups: [
+        { m: "Note", c: ["text", "size", "mood"], r: [["n", [0, 0], [], [1, 500, 1, 2, 60, 2], 0, ["t", 5, "m"]]] },
+      ],
+    };
+    expect(splitFuture(page, 100).future[0]!.present).toEqual({
+      origins: [PAGE.origins[2]],
+      groups: [{ m: "Note", c: ["text", "size", "mood"], r: [["n", [0, 0], [], [2, 60, 0], [0, 2], ["t", "m"]]] }],
+    });
+  });
+
+  it("tells nothing of one that was made in the future, or changed there as a whole", () => {
+    const pages = [[["n", [500, 0], [], [], 0, ["x"]]], [["n", [0, 0], [], [-1, 500, 0], 0, ["x"]]]] as const;
+    for (const r of pages) {
+      const { future } = splitFuture({ ...PAGE, groups: [{ m: "Note", c: ["text"], r }] }, 100);
+      expect(future.map(({ present }) => present)).toEqual([null]);
+    }
   });
 
   it("is itself when there are none", () => {

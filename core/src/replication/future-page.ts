@@ -1,5 +1,6 @@
 import {
   WIRE_ANY_ORIGIN,
+  WIRE_WHOLE_ROW,
   type WireGroup,
   type WireOrigin,
   type WireRecord,
@@ -14,12 +15,19 @@ import {
 export interface Split {
   /** The page without them; the very same page when there are none. */
   readonly present: WireRecords;
-  readonly future: readonly { readonly due: number; readonly page: WireRecords }[];
+  readonly future: readonly FutureRecord[];
+}
+
+export interface FutureRecord {
+  readonly due: number;
+  readonly page: WireRecords;
+  /** What of it is not from the future, beside an unchanged past: columns of a record that was made before. */
+  readonly present: WireRecords | null;
 }
 
 /** Takes out the records with a stamp above `limit`. The page has been validated. */
 export function splitFuture(page: WireRecords, limit: number): Split {
-  const future: { due: number; page: WireRecords }[] = [];
+  const future: FutureRecord[] = [];
   const groups: WireGroup[] = [];
   for (const group of page.groups) {
     const late = group.r.filter((record) => newestIn(record) > limit);
@@ -29,10 +37,39 @@ export function splitFuture(page: WireRecords, limit: number): Split {
     }
     groups.push({ ...group, r: group.r.filter((record) => !late.includes(record)) });
     for (const record of late) {
-      future.push({ due: newestIn(record), page: pageOf(page.origins, group, record) });
+      const present = presentPart(group, record, limit);
+      future.push({
+        due: newestIn(record),
+        page: pageOf(page.origins, group, record),
+        present: present === null ? null : pageOf(page.origins, group, present),
+      });
     }
   }
   return future.length === 0 ? { present: page, future } : { present: { origins: page.origins, groups }, future };
+}
+
+/** The record without the columns that have a stamp above `limit`; null where nothing is left. */
+function presentPart(group: WireGroup, record: WireRecord, limit: number): WireRecord | null {
+  if (record.length === 2) return record;
+  const [identity, births, death, stamps, present, values, ages] = record;
+  const isLate = (hlc: number, index: number) => index % 2 === 0 && hlc > limit;
+  if (births.length === 0 || births.some(isLate) || death.some(isLate)) return null;
+  const late = new Set<number>();
+  const kept: number[] = [];
+  for (let index = 0; index < stamps.length; index += 3) {
+    const stamp = stamps.slice(index, index + 3);
+    if (stamp[1]! > limit) late.add(stamp[0]!);
+    else kept.push(...stamp);
+  }
+  if (late.has(WIRE_WHOLE_ROW)) return null;
+  const all = present === 0 ? group.c.map((_, at) => at) : present;
+  const left = all.flatMap((column, at) => (late.has(column) ? [] : [{ column, value: values[at]! }]));
+  if (left.length === 0) return null;
+  const columns = left.map(({ column }) => column);
+  const rest = left.map(({ value }) => value);
+  return ages === undefined
+    ? [identity, births, death, kept, columns, rest]
+    : [identity, births, death, kept, columns, rest, ages];
 }
 
 /** One record of a page as a page of its own, and the highest stamp in it; the record is in the page. */

@@ -222,14 +222,19 @@ export class CommitWatch {
 
   /** From the row, or from where it is kept if it is not in its table. */
   #valuesOf(disk: SimulatedDisk, db: Sqlite, model: LibraryModel, { model: number, record }: StampRow) {
+    const columns = namesByNumber(disk, db, `SELECT num, name FROM tidemark_column WHERE model = ${number}`);
     const row = readRow(disk, db, model, record);
-    if (row !== undefined) return row;
+    if (row !== undefined) {
+      // What was merged in the same transaction may have taken the target of a reference, which then reads NULL and waits.
+      const waiting = disk.prepareUnseen(db, "SELECT col, target FROM tidemark_waiting WHERE model = ? AND record = ?");
+      for (const [col, target] of waiting.raw().all(number, record) as [number, string][])
+        row.set(columns.get(col)!, target);
+      return row;
+    }
     const values = new Map<string, Value>();
     const parked = disk.prepareUnseen(db, "SELECT vals FROM tidemark_parked WHERE model = ? AND record = ?");
     const kept = parked.pluck().get(number, record) as string | undefined;
     if (kept === undefined) return values;
-    const names = disk.prepareUnseen(db, "SELECT num, name FROM tidemark_column WHERE model = ?").raw();
-    const columns = new Map(names.all(number) as [number, string][]);
     for (const [num, value] of Object.entries(JSON.parse(kept) as Record<string, Value>)) {
       values.set(columns.get(Number(num))!, value);
     }

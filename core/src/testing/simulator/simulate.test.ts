@@ -14,6 +14,13 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     106_021,
     "a second server of a backfill had forgotten more, and a record was erased that referred to what it had forgotten",
   ],
+  [
+    "all",
+    103_471,
+    "a record of the library was kept for later in a backfill, and then did not take the place of a record from before the join",
+  ],
+  ["crash", 106_395, "the doctor took stamps for left over that a crash had kept from being swept away"],
+  ["plugins", 103_069, "the ledger read a reference after the same transaction had taken its target"],
   ["all", 101_647, "records kept for later waited long after a clock that was behind had been put right"],
 ];
 
