@@ -98,6 +98,28 @@ const NEW: Models = {
 };
 const OLD: Models = { entities: [OldAlbum], declarations: shared({ entity: OldAlbum, name: "Album" }) };
 
+it("leaves nothing of a former life to a record that a device makes anew without knowing all columns", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  const albums = a.dataSource.getRepository(NewAlbum);
+  await albums.save({ uuid: "al1", title: "One", cover: Buffer.from([1]) });
+  const b = await library.device("b", { dial: ["a"], ...OLD });
+  await library.settle(b);
+  await library.clock.advance(5_000);
+  expect(query(b.database, "SELECT count(*) AS n FROM tidemark_extra WHERE val LIKE '%AQ==%'")).toEqual([{ n: 1 }]);
+  // Both at once, so that a meets the new life before it has heard of the end of the first.
+  library.network.cut("a", "b");
+  const old = b.dataSource.getRepository(OldAlbum);
+  await old.delete({ uuid: "al1" });
+  await old.save({ uuid: "al1", title: "Again" });
+  await b.tidemark.digest("Album");
+  expect(query(b.database, "SELECT count(*) AS n FROM tidemark_extra")).toEqual([{ n: 0 }]);
+  library.network.heal("a", "b");
+  await library.clock.advance(20_000);
+  await library.settle(b);
+  expect(await albums.find()).toMatchObject([{ uuid: "al1", title: "Again", cover: null }]);
+});
+
 it("passes columns and models through a device that is too old for them, and shows them there after an upgrade", async () => {
   const library = newLibrary(NEW);
   const a = await library.device("a");

@@ -31,14 +31,14 @@ test("a column carries its affinity, nullability and default as the table has th
   const [model] = resolveFrom(await openSource([entity("Note", { columns })], { schema }), shared("Note")).models;
   expect(
     Object.fromEntries(
-      model!.columns.map(({ name, affinity, nullable, hasDefault }) => [name, { affinity, nullable, hasDefault }]),
+      model!.columns.map(({ name, affinity, nullable, defaultSql }) => [name, { affinity, nullable, defaultSql }]),
     ),
   ).toEqual({
-    size: { affinity: "integer", nullable: false, hasDefault: true },
-    ratio: { affinity: "real", nullable: true, hasDefault: false },
-    at: { affinity: "numeric", nullable: true, hasDefault: true },
-    raw: { affinity: "none", nullable: true, hasDefault: false },
-    memo: { affinity: "text", nullable: false, hasDefault: true },
+    size: { affinity: "integer", nullable: false, defaultSql: "0" },
+    ratio: { affinity: "real", nullable: true, defaultSql: "NULL" },
+    at: { affinity: "numeric", nullable: true, defaultSql: "CURRENT_TIMESTAMP" },
+    raw: { affinity: "none", nullable: true, defaultSql: "NULL" },
+    memo: { affinity: "text", nullable: false, defaultSql: "''" },
   });
 });
 

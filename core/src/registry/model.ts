@@ -16,7 +16,8 @@ export interface SyncColumn {
   /** Column affinity by SQLite's rules on the declared type; decides how a wire value is bound. */
   readonly affinity: Affinity;
   readonly nullable: boolean;
-  readonly hasDefault: boolean;
+  /** What a row takes that says nothing of the column: an SQL expression, NULL where there is no default. */
+  readonly defaultSql: string;
   readonly reference: SyncReference | null;
 }
 

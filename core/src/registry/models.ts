@@ -114,7 +114,7 @@ function buildColumns({
   readonly numbers: NumberAllocator;
 }): ReadonlyMap<string, SyncColumn> {
   const columns = new Map<string, SyncColumn>();
-  for (const { name: column, affinity, nullable, hasDefault } of table.shape.columns) {
+  for (const { name: column, affinity, nullable, defaultSql } of table.shape.columns) {
     const name = plan.columnNames.get(column);
     if (name === undefined) continue;
     const planned = plan.references.get(column);
@@ -129,7 +129,7 @@ function buildColumns({
             required: !nullable,
           });
     const number = numbers.column(drafts.get(table)!.number, name);
-    columns.set(column, Object.freeze({ number, name, column, affinity, nullable, hasDefault, reference }));
+    columns.set(column, Object.freeze({ number, name, column, affinity, nullable, defaultSql, reference }));
   }
   return columns;
 }

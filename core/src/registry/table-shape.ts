@@ -31,6 +31,8 @@ export interface TableColumn {
   readonly nullable: boolean;
   /** A default of NULL is none. */
   readonly hasDefault: boolean;
+  /** The default as an SQL expression; NULL where there is none. */
+  readonly defaultSql: string;
 }
 
 export interface UniqueIndex {
@@ -74,6 +76,7 @@ export function readTableShape({
         affinity: affinityOf({ declaredType: row.type, strict: entry.strict === 1 }),
         nullable: row.notnull === 0 && !(keyIsRowid && row.pk > 0),
         hasDefault: row.dflt_value !== null && row.dflt_value.toUpperCase() !== "NULL",
+        defaultSql: row.dflt_value ?? "NULL",
       }),
     );
   const columnByName = frozenMap(columns.map((column) => [foldName(column.name), column] as const));

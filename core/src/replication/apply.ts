@@ -331,6 +331,7 @@ export class Applier {
       working.extra = extra;
     }
     const { members } = this.#deps;
+    if (isReborn(local, join.state)) leaveLife(working, incoming, join.state);
     working.state = stampAnew({ state: join.state, members, tx });
     return join.changed || won || again;
   }
@@ -623,4 +624,22 @@ class Counts {
             : "applied";
     this.add(model.name, { [outcome]: 1 });
   }
+}
+
+/** Whether a record that is here has died and lives another life by now, in one step. */
+function isReborn(local: RecordState, joined: RecordState): boolean {
+  if (!isLiving(local) || !isLiving(joined)) return false;
+  return !joined.births.some(({ hlc, origin }) => local.births.some((it) => it.hlc === hlc && it.origin === origin));
+}
+
+/** What the maker of the new life does not have is not to be had from the life before. */
+function leaveLife(working: WorkingRecord, incoming: IncomingRecord, { columns }: RecordState): void {
+  const { model, values } = working;
+  const left = new Set<number>();
+  model.columns.forEach(({ number }, index) => {
+    if (incoming.values[index] !== undefined || columns.has(stampGroup(model, number))) return;
+    values[index] = undefined;
+    left.add(index);
+  });
+  working.left = left;
 }

@@ -276,7 +276,7 @@ export function completeBackfill(
   tx.receive(vector.get(tx.self!) ?? 0);
   vector.delete(tx.self!);
   raiseVector(tx.db, tx.self!, vector);
-  judgeByFloor(tx, record.floor, { registry, reader });
+  judgeByFloor(tx, record.floor, { registry, reader, members });
   for (const model of registry.models) if (model.tree !== null) rebuildTree(tx.db, model, "all");
   endBackfill(tx.db);
   // Whoever it was wanted from: a peer that still has nothing for this device says so again.

@@ -2,6 +2,7 @@ import type { WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
+import { saveExtra } from "../storage/extra.js";
 import { quoteName } from "../storage/identifiers.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -141,6 +142,10 @@ export class Fold {
       for (const folding of records.all) {
         const { model, record, logged, state } = folding;
         if (state !== folding.before) stamps += saveState({ tx, model: model.number, record, logged, state });
+        if (folding.died) {
+          // Columns that this version does not have go with the life that they belonged to.
+          saveExtra({ db: tx.db, model: model.number, record, values: new Map(), keep: [...state.columns.keys()] });
+        }
       }
     }
     // First: what is taken back may put aside records that were made with it.

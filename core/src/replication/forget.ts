@@ -2,6 +2,7 @@ import type { SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { deferredDue } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import type { Members } from "../storage/members.js";
 import { modelName } from "../storage/names.js";
 import { loadParked, unpark } from "../storage/parked.js";
 import { presentRows } from "../storage/present-rows.js";
@@ -9,7 +10,7 @@ import type { RecordReader } from "../storage/record-reader.js";
 import { BIRTH, DEATH, loadLogged, OLDER_BIRTHS, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { removeWaiting, type WaitingReference } from "../storage/waiting.js";
-import { columnStamp, lifeOf } from "./record-state.js";
+import { columnStamp, lifeOf, referenceHolds, type Stamp } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 
 /**
@@ -20,11 +21,12 @@ import { stampGroup } from "./stamp-group.js";
 export interface ForgetDeps {
   readonly registry: SyncRegistry;
   readonly reader: RecordReader;
+  readonly members: Members;
 }
 
 /**
  * Raises the floor. A reference is final when the floor has passed its stamp and its target is neither here nor held, or
- * lives a life that began later and below the floor: then a hidden record is erased without a tombstone, and a nullable
+ * lives (visible or hidden) a life that began later and below the floor: then a hidden record is erased without a tombstone, and a nullable
  * reference is NULL for good. Every device comes to the same by itself.
  */
 export function raiseFloor(tx: LogTransaction, to: number, deps: ForgetDeps): { readonly hiddenRecords: number } {
@@ -79,18 +81,30 @@ function finalReferences(db: Sqlite, to: number, deps: ForgetDeps): WaitingRefer
     if (model === undefined) return false;
     const state = stateOf(loadLogged(db, model.number, [reference.record]).get(reference.record), true);
     const stamp = columnStamp(state, stampGroup(model, reference.column));
-    return stamp.hlc <= to && targetIsGone(db, to, reference, deps);
+    return stamp.hlc <= to && targetIsGone(db, to, reference, stamp, deps);
   });
 }
 
-/** Whether the target is neither here nor held below `to`, or lives a later life that began at or below it. */
-function targetIsGone(db: Sqlite, to: number, { targetModel, target }: WaitingReference, deps: ForgetDeps): boolean {
+/**
+ * Whether the target is neither here nor held below `to`, or lives a later life than the one that was referred to at
+ * `stamp`, which began at or below it. A target that is hidden may wait for the very record that refers to it.
+ */
+function targetIsGone(
+  db: Sqlite,
+  to: number,
+  { targetModel, target }: WaitingReference,
+  stamp: Stamp,
+  deps: ForgetDeps,
+): boolean {
   const model = deps.registry.byNumber.get(targetModel);
   const logged = loadLogged(db, targetModel, [target]).get(target);
   const parked = loadParked(db, targetModel, [target]).get(target);
   const visible = model !== undefined && presentRows({ db, model, records: [target], reader: deps.reader }).has(target);
   if (visible) return lifeOf(stateOf(logged, true)).hlc <= to;
-  if (parked !== undefined && parked.kind !== "dead") return false;
+  if (parked !== undefined && parked.kind !== "dead") {
+    const life = lifeOf(stateOf(logged, true));
+    return life.hlc <= to && !referenceHolds({ reference: stamp, life, order: deps.members.order });
+  }
   if (deferredDue(db, model?.name ?? modelName(db, targetModel) ?? "", target) !== null) return false;
   const state = stateOf(logged, false);
   return state.death.hlc <= to && [...state.columns.values()].every((stamp) => stamp.hlc <= to);

@@ -31,13 +31,15 @@ export function keepAside({
   const { db } = tx;
   for (const working of set.records) {
     const { model, record } = working;
-    if (working.extra !== null || !isLiving(working.state)) {
+    const lifeIsOver = !isLiving(working.state) || working.left !== null;
+    if (working.extra !== null || lifeIsOver) {
+      const extra = working.extra ?? new Map<number, WireValue>();
       saveExtra({
         db,
         model: model.number,
         record,
-        values: working.extra ?? new Map(),
-        keep: isLiving(working.state) ? null : working.state.columns,
+        values: extra,
+        keep: lifeIsOver ? [...working.state.columns.keys(), ...(isLiving(working.state) ? extra.keys() : [])] : null,
       });
     }
     const aside = reasonAside(working);
@@ -115,7 +117,11 @@ function rememberReferences(db: Sqlite, working: WorkingRecord, mayWait: boolean
 function forgetReplaced(db: Sqlite, model: SyncModel, working: WorkingRecord): void {
   for (const column of model.references) {
     const index = model.columns.indexOf(column);
-    if (working.values[index] !== undefined || working.references.some((reference) => reference.column === column)) {
+    if (
+      working.values[index] !== undefined ||
+      working.left?.has(index) ||
+      working.references.some((reference) => reference.column === column)
+    ) {
       removeWaiting(db, model.number, working.record, column.number);
     }
   }

@@ -2,7 +2,7 @@ import type { SyncModel } from "../registry/model.js";
 import { isConstraint, type Sqlite } from "../storage/database.js";
 import type { OutsideReferences } from "../storage/outside-references.js";
 import type { RecordReader } from "../storage/record-reader.js";
-import type { Bindable, LocalKey, RowWriter } from "../storage/row-writer.js";
+import { type Bindable, type LocalKey, type RowWriter, TO_DEFAULT } from "../storage/row-writer.js";
 import { prepared } from "../storage/statements.js";
 import { byModel } from "./by-model.js";
 import { isLiving } from "./record-state.js";
@@ -252,10 +252,14 @@ function allValues(record: WorkingRecord): (Bindable | undefined)[] {
 }
 
 /** What differs from the row; null when nothing does. */
-function changedValues(record: WorkingRecord): (Bindable | undefined)[] | null {
-  const bound: (Bindable | undefined)[] = new Array(record.model.columns.length).fill(undefined);
+function changedValues(record: WorkingRecord): (Bindable | typeof TO_DEFAULT | undefined)[] | null {
+  const bound: (Bindable | typeof TO_DEFAULT | undefined)[] = new Array(record.model.columns.length).fill(undefined);
   let any = false;
   if (!record.written) {
+    for (const index of record.left ?? []) {
+      bound[index] = TO_DEFAULT;
+      any = true;
+    }
     record.model.columns.forEach((column, index) => {
       const value = record.values[index];
       if (value === undefined) return;

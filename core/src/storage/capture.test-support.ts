@@ -35,7 +35,7 @@ export function column({
     column: name,
     affinity,
     nullable: true,
-    hasDefault: false,
+    defaultSql: "NULL",
     reference: target ? { target, targetColumn: byIdentity ? "uuid" : "id", byIdentity, required: false } : null,
   };
 }

@@ -29,7 +29,7 @@ export function saveExtra({
   readonly model: number;
   readonly record: string;
   readonly values: ReadonlyMap<number, WireValue>;
-  readonly keep: ReadonlyMap<number, unknown> | null;
+  readonly keep: readonly number[] | null;
 }): void {
   for (const [column, value] of values) {
     prepared(db, "INSERT OR REPLACE INTO tidemark_extra (model, record, col, val) VALUES (?, ?, ?, ?)").run(
@@ -43,6 +43,6 @@ export function saveExtra({
     prepared(
       db,
       "DELETE FROM tidemark_extra WHERE model = ? AND record = ? AND col NOT IN (SELECT value FROM json_each(?))",
-    ).run(model, record, JSON.stringify([...keep.keys()]));
+    ).run(model, record, JSON.stringify(keep));
   }
 }

@@ -60,7 +60,7 @@ function unlinked(db: Sqlite, definition: HandMadeModel, number: number): Writab
       column,
       affinity: affinityOf({ declaredType: info.type, strict: false }),
       nullable: info.notnull === 0,
-      hasDefault: info.dflt_value !== null,
+      defaultSql: info.dflt_value ?? "NULL",
       reference: null,
     };
   });

@@ -136,15 +136,16 @@ export class RowWriter {
   }
 
   /** Updates the columns whose value is not `undefined`. */
-  update(key: LocalKey, values: readonly (Bindable | undefined)[]): void {
+  update(key: LocalKey, values: readonly (Bindable | typeof TO_DEFAULT | undefined)[]): void {
     const { signature, bound } = this.#signature(values);
-    if (bound.length === 0) return;
+    if (values.every((value) => value === undefined)) return;
     let statement = this.#updates.get(signature);
     if (statement === undefined) {
       const sets: string[] = [];
       this.model.columns.forEach((column, index) => {
         if (signature[index] === "-") return;
-        sets.push(`${quoteName(column.column)} = ${signature[index] === "t" ? "CAST(? AS TEXT)" : "?"}`);
+        const place = { t: "CAST(? AS TEXT)", d: `(${column.defaultSql})` }[signature[index]!] ?? "?";
+        sets.push(`${quoteName(column.column)} = ${place}`);
       });
       statement = this.#db.prepare(`UPDATE ${this.#table} SET ${sets.join(", ")} WHERE ${this.#where}`);
       this.#updates.set(signature, statement);
@@ -156,13 +157,14 @@ export class RowWriter {
     this.#delete.run(keyValues(key));
   }
 
-  /** One character per column (absent, plain, raw text), which names the statement; and the values to bind. */
-  #signature(values: readonly (Bindable | undefined)[]): { signature: string; bound: unknown[] } {
+  /** One character per column (absent, plain, raw text, default), which names the statement; and the values to bind. */
+  #signature(values: readonly (Bindable | typeof TO_DEFAULT | undefined)[]): { signature: string; bound: unknown[] } {
     let signature = "";
     const bound: unknown[] = [];
     for (let index = 0; index < this.model.columns.length; index++) {
       const value = values[index];
       if (value === undefined) signature += "-";
+      else if (value === TO_DEFAULT) signature += "d";
       else if (isRawText(value)) {
         signature += "t";
         bound.push(value.bytes);
@@ -174,6 +176,9 @@ export class RowWriter {
     return { signature, bound };
   }
 }
+
+/** Instead of a value: what a row takes that says nothing of the column. */
+export const TO_DEFAULT = Symbol("to default");
 
 function keyValues(key: LocalKey): unknown[] {
   return (Array.isArray(key) ? key : [key]).map((value) => (typeof value === "number" ? BigInt(value) : value));
