@@ -40,7 +40,9 @@ function checkModel(db: Connection, { name, table, identity }: LibraryModel): re
   const unfolded = "(SELECT 1 FROM tidemark_outbox WHERE model = s.model)";
   const row = `(SELECT 1 FROM "${table}" t WHERE ${identity} = s.record)`;
   const kept = "(SELECT 1 FROM tidemark_parked p WHERE p.model = s.model AND p.record = s.record)";
-  const stamps = `SELECT record FROM tidemark_stamp s WHERE model = ? AND NOT EXISTS ${unfolded}`;
+  // A change that was refused has damaged the row, which a peer has yet to tell anew.
+  const damaged = "(SELECT 1 FROM tidemark_restore r WHERE r.model = s.model AND r.record = s.record)";
+  const stamps = `SELECT record FROM tidemark_stamp s WHERE model = ? AND NOT EXISTS ${unfolded} AND NOT EXISTS ${damaged}`;
   const lost = db.prepare(`${stamps} AND col = -1 AND NOT EXISTS ${row} AND NOT EXISTS ${kept}`).pluck().all(number);
   if (lost.length > 0) problems.push(`${name}: in the log and nowhere else: ${lost.slice(0, 5).join(", ")}`);
   // At or below the floor a death is forgotten, whether its row has been swept away yet or not.
