@@ -17,6 +17,7 @@ export type { HookReport } from "./kernel/hook-runner.js";
 export type { TidemarkOptions } from "./kernel/options.js";
 export type { PluginReport } from "./kernel/plugin-host.js";
 export type { TidemarkReport } from "./kernel/report.js";
+export type { ResetOptions } from "./kernel/reset-options.js";
 export type { PluginSetting, TidemarkSettings } from "./kernel/settings.js";
 export type { Tidemark } from "./kernel/tidemark.js";
 export type {

@@ -22,7 +22,8 @@ export async function examineMembership(examination: Examination): Promise<void>
         code: "not-joined",
         what: "This device is not a member of the library yet",
         why: "it has not met a member that could vouch for it",
-        advice: "Connect it with a member; what is written meanwhile is sent once it has joined",
+        advice:
+          "Connect it with a member; what is written meanwhile is sent once it has joined. If no other device of the library is left, call resetSyncState({ found: true })",
       });
       return;
     }

@@ -228,6 +228,52 @@ describe("resetting the sync state", () => {
   });
 });
 
+describe("resetting the only device that seems to be left", () => {
+  it("waits for others, however often it is done: they may go on without it", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(a, "common");
+    await library.settle(a, b);
+    library.network.cut("a", "b");
+    for (let time = 0; time < 2; time++) await a.tidemark.resetSyncState();
+    await write(a, "only-on-a");
+    await library.clock.advance(5_000);
+    expect((await statusOf(a)).origin).toBeNull();
+    library.network.heal("a", "b");
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    expect(Object.keys(await textsOn(b))).toEqual(["common", "only-on-a"]);
+    expect(await membersOn(b)).toEqual(["a"]);
+  });
+
+  it("founds the library anew when it is told that nobody is left, and others come back to it", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(b, "common");
+    await library.settle(a, b);
+    await expect(a.tidemark.resetSyncState({ found: true })).rejects.toMatchObject({
+      code: "TIDEMARK_MEMBERS_ARE_LEFT",
+      details: { members: ["b"] },
+    });
+    expect(await statusOf(a)).toMatchObject({ membership: "member" });
+    await b.tidemark.pause();
+    await write(b, "only-on-b");
+    await a.tidemark.removeMember("b");
+    await a.tidemark.resetSyncState();
+    expect((await statusOf(a)).origin).toBeNull();
+    await a.tidemark.resetSyncState({ found: true });
+    expect(await statusOf(a)).toMatchObject({ membership: "member", state: "running" });
+    await write(a, "only-on-a");
+    await b.tidemark.resume();
+    await library.clock.advance(10_000);
+    await b.tidemark.resetSyncState();
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    for (const kernel of [a, b])
+      expect(Object.keys(await textsOn(kernel))).toEqual(["common", "only-on-a", "only-on-b"]);
+  });
+});
+
 describe("a device that asks to join and never hears the answer", () => {
   it("is one member, whomever it asks next", async () => {
     const a = await library.device("a", patient);

@@ -157,7 +157,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     status: async () => ({ ...(await started("say its status").status()), state: lifecycle.state }),
     journal: async (query) => started("read the journal").journal(query),
     removeMember: async (member) => started("remove a member").removeMember(member),
-    resetSyncState: async () => started("reset the sync state").resetSyncState(),
+    resetSyncState: async (options) => started("reset the sync state").resetSyncState(options),
     async uninstall() {
       await started("uninstall").uninstall();
       await lifecycle.stop();

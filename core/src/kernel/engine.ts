@@ -23,6 +23,7 @@ import type { DataSource } from "typeorm";
 import type { Diagnosis } from "./diagnosis.js";
 import type { EventBus } from "./event-bus.js";
 import type { HookRunner } from "./hook-runner.js";
+import type { ResetOptions } from "./reset-options.js";
 import type { ResolvedSettings } from "./resolved-settings.js";
 import type { Verification, VerifyOptions } from "./verification.js";
 
@@ -46,7 +47,7 @@ export interface Engine {
   journal(query?: JournalQuery): Promise<readonly JournalEntry[]>;
   /** By origin or device id. */
   removeMember(member: string): Promise<void>;
-  resetSyncState(): Promise<void>;
+  resetSyncState(options?: ResetOptions): Promise<void>;
   /** Ends replication and removes all sync tables and triggers; `stop` follows. */
   uninstall(): Promise<void>;
 }

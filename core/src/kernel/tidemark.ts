@@ -4,6 +4,7 @@ import type { Events, KernelState, Services } from "@tidemark/plugin-api";
 import type { Diagnosis } from "./diagnosis.js";
 import type { JournalEntry, JournalQuery, ModelDigest, SyncStatus } from "./engine.js";
 import type { TidemarkReport } from "./report.js";
+import type { ResetOptions } from "./reset-options.js";
 import type { Verification, VerifyOptions } from "./verification.js";
 
 /**
@@ -111,9 +112,11 @@ export interface Tidemark {
 
   /**
    * Keeps every record, forgets all that is known about synchronization, and comes back to the library by a full
-   * backfill. The way out of damaged sync tables. Rejects as {@link digest} does.
+   * backfill. The way out of damaged sync tables. A device that has known others joins them again, and waits until it
+   * meets one; with `found` it founds the library anew from what is here. Rejects with `TIDEMARK_MEMBERS_ARE_LEFT` where
+   * `found` is asked for while members have not been removed, and as {@link digest} does.
    */
-  resetSyncState(): Promise<void>;
+  resetSyncState(options?: ResetOptions): Promise<void>;
 
   /**
    * Removes the sync tables and the triggers from the database, and stops. The records stay. Rejects as {@link digest}

@@ -98,6 +98,14 @@ export const replicationErrors = {
       advice: "If that was a mistake, call resetSyncState() on that device: it keeps every record and joins anew",
       details: { device, self },
     }),
+  membersAreLeft: ({ members }: { readonly members: readonly string[] }) =>
+    new TidemarkError({
+      code: "TIDEMARK_MEMBERS_ARE_LEFT",
+      what: "The library can't be founded anew",
+      why: `${members.map((member) => `"${member}"`).join(", ")} would go on with the library as it is, beside the new one`,
+      advice: "Call resetSyncState() without `found` to join them again, or removeMember() first for each that is gone",
+      details: { members },
+    }),
   removesItself: () =>
     new TidemarkError({
       code: "TIDEMARK_MEMBER_IS_THIS_DEVICE",

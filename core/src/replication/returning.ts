@@ -1,3 +1,4 @@
+import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
 import { type Member, type Removal, saveMember } from "../storage/members.js";
@@ -5,8 +6,9 @@ import { outboxIsEmpty } from "../storage/outbox.js";
 import { resetSyncTables } from "../storage/reset.js";
 import { loadVector, raiseVector } from "../storage/vectors.js";
 import { loadBackfill } from "./backfill-store.js";
+import { replicationErrors } from "./errors.js";
 import type { LocalLibrary } from "./local-library.js";
-import { adoptMembership, type BackfillMode, newId } from "./membership.js";
+import { adoptMembership, type BackfillMode, foundLibrary, newId } from "./membership.js";
 import type { MessageOf } from "./messages.js";
 import { addRemovals } from "./removals.js";
 import { putAside } from "./unsent.js";
@@ -51,18 +53,28 @@ export async function leaveAsCopy(library: LocalLibrary): Promise<void> {
   await fence.cover();
 }
 
-/** Forgets everything that is known about synchronization. Every record stays, and is issued anew if the library lacks it. */
-export async function leaveForReset(library: LocalLibrary): Promise<void> {
-  const { members, writer, fence } = library.deps;
+/**
+ * Forgets everything that is known about synchronization. Every record stays, and is issued anew if the library lacks it;
+ * with `found`, what is here is the library. Throws `TIDEMARK_MEMBERS_ARE_LEFT` if others would go on without it.
+ */
+export async function leaveForReset(library: LocalLibrary, { found }: { readonly found: boolean }): Promise<void> {
+  const { members, writer, fence, settings, clock, random } = library.deps;
   await writer.run({
     name: "reset",
     body: (db) => {
       const { self, hlc } = readState(db);
+      const left = members.present().filter(({ num, deviceId }) => num !== self && deviceId !== settings.device.id);
+      if (found && left.length > 0) throw replicationErrors.membersAreLeft({ members: left.map((it) => it.deviceId) });
       if (self !== null) {
         const { origin, deviceId, name } = members.byNumber(self);
         addRemovals(db, members, [{ origin, deviceId, name, kind: "replaced", hlc, by: origin }]);
       }
       forget(library, db);
+      if (!found) return;
+      const device = { deviceId: settings.device.id, name: settings.device.name };
+      const founding = Math.max(hlc + 1, fromPhysicalMs(clock.now()));
+      foundLibrary({ db, library: settings.library.id, device, hlc: founding, random });
+      members.load(db);
     },
   });
   await fence.cover();

@@ -20,6 +20,7 @@ import type {
   RemovalStatus,
   SyncStatus,
 } from "../kernel/engine.js";
+import type { ResetOptions } from "../kernel/reset-options.js";
 import type { Verification, VerifyOptions } from "../kernel/verification.js";
 import { EntityDeclarations } from "../registry/declarations.js";
 import type { SyncRegistry } from "../registry/model.js";
@@ -329,11 +330,14 @@ export class SyncEngine implements Engine {
     replicator.changed();
   }
 
-  async resetSyncState(): Promise<void> {
+  async resetSyncState({ found = false }: ResetOptions = {}): Promise<void> {
     const { library } = this.#opened();
     await this.pause();
-    await leaveForReset(library);
-    await this.resume();
+    try {
+      await leaveForReset(library, { found });
+    } finally {
+      await this.resume();
+    }
   }
 
   async uninstall(): Promise<void> {

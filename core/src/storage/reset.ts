@@ -15,15 +15,18 @@ const KEPT: ReadonlySet<string> = new Set([
 
 /**
  * Forgets stamps, vectors and membership, and keeps every record that is in its table, and who has been removed. The
- * device joins its library anew under another origin; one that was alone founds it anew. Call inside a write transaction,
- * and load the members afterwards.
+ * device joins its library anew under another origin. Only one that has never known another device forgets its library,
+ * too: whoever has known others can't tell whether they go on without it, and would found a second library beside theirs.
+ * Call inside a write transaction, and load the members afterwards.
  */
 export function resetSyncTables(db: Sqlite, logId: string): void {
-  const others = db.prepare(
-    `SELECT count(*) FROM tidemark_member
-     WHERE join_hlc IS NOT NULL AND removed_kind IS NULL AND num IS NOT (SELECT self FROM tidemark_state)`,
-  );
-  if (others.pluck().get() === 0) db.prepare("UPDATE tidemark_state SET library = NULL").run();
+  const { self, others } = db
+    .prepare(
+      `SELECT self, EXISTS (SELECT 1 FROM tidemark_member m WHERE m.num IS NOT s.self AND m.device IS NOT s.device
+         AND (m.join_hlc IS NOT NULL OR m.removed_kind IS NOT NULL)) AS others FROM tidemark_state s`,
+    )
+    .get() as { self: number | null; others: number };
+  if (self !== null && others === 0) db.prepare("UPDATE tidemark_state SET library = NULL").run();
   for (const table of SYNC_TABLES) if (!KEPT.has(table)) db.prepare(`DELETE FROM ${table}`).run();
   // The origin that this device had stays known: what it left unsent names it.
   db.prepare(
