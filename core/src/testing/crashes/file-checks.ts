@@ -36,13 +36,12 @@ function checkModel(db: Connection, { name, table, identity }: LibraryModel): re
   const number = db.prepare("SELECT num FROM tidemark_model WHERE name = ?").pluck().get(name);
   if (number === undefined) return [];
   const problems: string[] = [];
-  // What was captured and has no stamp yet is told by the outbox alone.
-  const unfolded = "(SELECT 1 FROM tidemark_outbox WHERE model = s.model)";
+  if (isUnfolded(db, name, number)) return [];
   const row = `(SELECT 1 FROM "${table}" t WHERE ${identity} = s.record)`;
   const kept = "(SELECT 1 FROM tidemark_parked p WHERE p.model = s.model AND p.record = s.record)";
   // A change that was refused has damaged the row, which a peer has yet to tell anew.
   const damaged = "(SELECT 1 FROM tidemark_restore r WHERE r.model = s.model AND r.record = s.record)";
-  const stamps = `SELECT record FROM tidemark_stamp s WHERE model = ? AND NOT EXISTS ${unfolded} AND NOT EXISTS ${damaged}`;
+  const stamps = `SELECT record FROM tidemark_stamp s WHERE model = ? AND NOT EXISTS ${damaged}`;
   const lost = db.prepare(`${stamps} AND col = -1 AND NOT EXISTS ${row} AND NOT EXISTS ${kept}`).pluck().all(number);
   if (lost.length > 0) problems.push(`${name}: in the log and nowhere else: ${lost.slice(0, 5).join(", ")}`);
   // At or below the floor a death is forgotten, whether its row has been swept away yet or not.
@@ -53,12 +52,21 @@ function checkModel(db: Connection, { name, table, identity }: LibraryModel): re
   return problems;
 }
 
+/**
+ * Whether the outbox alone tells what has become of records of a model: what was captured and has no stamp yet. Records of
+ * a junction come, go and change their names with those that they join.
+ */
+function isUnfolded(db: Connection, model: string, number: unknown): boolean {
+  const isJunction = model.includes(".");
+  const entries = db.prepare("SELECT 1 FROM tidemark_outbox WHERE model = ? OR ?").get(number, isJunction ? 1 : 0);
+  return entries !== undefined;
+}
+
 /** Records that are here and not at the peer, of which nothing is known that would ever bring the two into step. */
 export function unlogged(db: Connection, peer: Connection): readonly string[] {
   const problems: string[] = [];
   for (const { name, table, identity } of modelsOf(1)) {
     const [here, there] = [db, peer].map((connection) => new Known(connection, name));
-    // What was captured and has no stamp yet is told by the outbox alone.
     if (here!.unfolded || there!.unfolded) continue;
     const identities = (connection: Connection) =>
       connection.prepare(`SELECT ${identity} FROM "${table}" t`).pluck().all() as string[];
@@ -80,7 +88,7 @@ class Known {
 
   constructor(db: Connection, model: string) {
     this.#number = db.prepare("SELECT num FROM tidemark_model WHERE name = ?").pluck().get(model);
-    this.unfolded = db.prepare("SELECT 1 FROM tidemark_outbox WHERE model = ?").get(this.#number) !== undefined;
+    this.unfolded = isUnfolded(db, model, this.#number);
     this.#stamp = db.prepare("SELECT 1 FROM tidemark_stamp WHERE model = ? AND record = ?");
   }
 
