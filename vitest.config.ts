@@ -11,6 +11,8 @@ export default defineConfig({
     ],
     // better-sqlite3 is a native module that does not like being loaded by several worker threads.
     pool: "forks",
+    // All cores: by default one is kept free, and of two that is half.
+    maxWorkers: "100%",
     testTimeout: 30_000,
     hookTimeout: 30_000,
   },
