@@ -10,6 +10,8 @@ export default {
     "core/src/replication/stable-point.ts",
     "core/src/replication/backfill-ranges.ts",
     "core/src/replication/working-set.ts",
+    "core/src/replication/apply.ts",
+    "core/src/replication/write-rows.ts",
   ],
   coverageAnalysis: "perTest",
   concurrency: 2,

@@ -1,195 +1,12 @@
 import type { WireValue } from "@tidemark/plugin-api";
-import Database from "better-sqlite3";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import type { SyncModel, SyncRegistry } from "../registry/model.js";
-import { LogTransaction } from "../storage/log-transaction.js";
-import { Members } from "../storage/members.js";
-import { handMadeRegistry } from "../storage/models.test-support.js";
-import { RecordReader } from "../storage/record-reader.js";
-import { migrateSyncTables } from "../storage/schema.js";
-import { Applier, type ApplyOptions, type ApplyResult, type Reconsidered } from "./apply.js";
+import { at, counts, Device } from "./apply.test-support.js";
 import type { IncomingRecord } from "./incoming.js";
 import { NewcomersRefused } from "./newcomers-refused.js";
-import { diedLocally, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
-import { PlainLookup } from "./target-lookup.js";
-
-/** One device: its tables, its log, and what merges into both. */
-class Device {
-  readonly db = new Database(":memory:");
-  readonly registry: SyncRegistry;
-  readonly members = new Members();
-  readonly applier: Applier;
-  readonly trees: [string, string[]][] = [];
-  readonly #reader: RecordReader;
-
-  constructor() {
-    this.db.pragma("foreign_keys = ON");
-    this.db.exec(`
-      CREATE TABLE folder (
-        id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, name TEXT, parent_id INTEGER REFERENCES folder (id)
-      );
-      CREATE TABLE file (
-        id INTEGER PRIMARY KEY, uuid TEXT NOT NULL UNIQUE, name TEXT UNIQUE, size INTEGER DEFAULT 7 CHECK (size >= 0),
-        folder_id INTEGER NOT NULL REFERENCES folder (id) ON DELETE RESTRICT
-      );
-      CREATE TABLE link (
-        file_id INTEGER NOT NULL REFERENCES file (id), folder_id INTEGER NOT NULL REFERENCES folder (id),
-        PRIMARY KEY (file_id, folder_id)
-      );
-      CREATE TABLE partner (
-        uuid TEXT PRIMARY KEY NOT NULL, other TEXT NOT NULL REFERENCES partner (uuid) DEFERRABLE INITIALLY DEFERRED
-      );
-      CREATE TABLE outsider (file_id INTEGER REFERENCES file (id));
-    `);
-    this.registry = handMadeRegistry(this.db, [
-      {
-        table: "folder",
-        identity: "uuid",
-        localKey: "id",
-        columns: ["name", "parent_id"],
-        references: { parent_id: "folder" },
-      },
-      {
-        table: "file",
-        identity: "uuid",
-        localKey: "id",
-        columns: ["name", "size", "folder_id"],
-        references: { folder_id: "folder" },
-      },
-      {
-        table: "link",
-        identity: ["file_id", "folder_id"],
-        columns: ["file_id", "folder_id"],
-        references: { file_id: "file", folder_id: "folder" },
-      },
-      { table: "partner", identity: "uuid", columns: ["other"], references: { other: "partner" } },
-    ]);
-    for (const model of this.registry.models) {
-      const referencedBy = this.registry.models.flatMap((other) =>
-        other.references.filter((it) => it.reference!.target === model).map((column) => ({ model: other, column })),
-      );
-      Object.assign(model, {
-        referencedBy,
-        level: ["folder", "file", "link"].indexOf(model.name),
-        uniqueKeys: model.name === "file" ? [["name"]] : [],
-        tree: model.name === "folder" ? {} : null,
-      });
-    }
-    migrateSyncTables({ db: this.db, logId: "log" });
-    this.db.exec(`
-      INSERT INTO tidemark_member (num, origin, device, name, join_hlc)
-        VALUES (1, 'origin-1', 'a', 'a', 1), (2, 'origin-2', 'b', 'b', 1), (3, 'origin-3', 'c', 'c', 1);
-      UPDATE tidemark_state SET self = 1, ready = 1;
-    `);
-    this.members.load(this.db);
-    this.#reader = new RecordReader({ registry: this.registry });
-    this.applier = new Applier({
-      registry: this.registry,
-      reader: this.#reader,
-      members: this.members,
-      now: () => 5_000,
-      rebuildTree: (_, model, changed) => void this.trees.push([model.name, [...changed].sort()]),
-    });
-  }
-
-  model(name: string): SyncModel {
-    return this.registry.byName.get(name)!;
-  }
-
-  apply(records: readonly IncomingRecord[], options: Partial<ApplyOptions> = {}): ApplyResult {
-    return this.#inTransaction((tx, lookup) =>
-      this.applier.apply({
-        ...{ tx, records, lookup, backfill: false, shortWay: false, ties: "none", forgotten: 0, settledTo: 0 },
-        ...options,
-      }),
-    );
-  }
-
-  reconsider(records: readonly Reconsidered[]): ApplyResult {
-    return this.#inTransaction((tx, lookup) => this.applier.reconsider({ tx, records, lookup }));
-  }
-
-  #inTransaction<T>(body: (tx: LogTransaction, lookup: PlainLookup) => T): T {
-    return this.db.transaction(() => {
-      const tx = new LogTransaction(this.db, () => 0);
-      const result = body(tx, new PlainLookup(this.#reader));
-      tx.save();
-      return result;
-    })();
-  }
-
-  /** The tables by identity, as people see them. */
-  rows() {
-    const all = (sql: string) => this.db.prepare(sql).raw().all() as string[][];
-    return {
-      folders: all(
-        "SELECT f.uuid, f.name, p.uuid FROM folder f LEFT JOIN folder p ON p.id = f.parent_id ORDER BY f.uuid",
-      ),
-      files: all(
-        "SELECT f.uuid, f.name, f.size, d.uuid FROM file f JOIN folder d ON d.id = f.folder_id ORDER BY f.uuid",
-      ),
-      links: all(
-        "SELECT f.uuid, d.uuid FROM link l JOIN file f ON f.id = l.file_id JOIN folder d ON d.id = l.folder_id ORDER BY 1, 2",
-      ),
-      partners: all("SELECT uuid, other FROM partner ORDER BY uuid"),
-    };
-  }
-
-  /** What is kept beside the tables. */
-  aside() {
-    const all = (sql: string) => this.db.prepare(sql).raw().all() as string[][];
-    return {
-      parked: all("SELECT model, record, kind, vals FROM tidemark_parked ORDER BY model, record"),
-      waiting: all("SELECT model, record, col, target FROM tidemark_waiting ORDER BY model, record, col"),
-      stamps: all(
-        "SELECT model, record, col, hlc, origin, prior_hlc, prior_origin, age FROM tidemark_stamp ORDER BY 1, 2, 3",
-      ),
-      extra: all("SELECT model, record, col, val FROM tidemark_extra ORDER BY 1, 2, 3"),
-    };
-  }
-
-  kinds(): unknown {
-    return this.db.prepare("SELECT record, kind FROM tidemark_parked ORDER BY record").raw().all();
-  }
-
-  get highWater(): unknown {
-    return this.db.prepare("SELECT hlc FROM tidemark_state").pluck().get();
-  }
-
-  incoming(model: string, record: string, state: RecordState, values: Readonly<Record<string, WireValue>> = {}) {
-    const of = this.model(model);
-    return { model: of, record, state, values: of.columns.map(({ name }) => values[name]), extra: null };
-  }
-
-  born(model: string, record: string, at: Stamp, values: Readonly<Record<string, WireValue>>): IncomingRecord {
-    return this.incoming(model, record, { births: [at], death: UNSTAMPED, columns: new Map() }, values);
-  }
-
-  died(model: string, record: string, at: Stamp): IncomingRecord {
-    return this.incoming(model, record, diedLocally(at));
-  }
-
-  edited(model: string, record: string, at: Stamp, values: Readonly<Record<string, WireValue>>): IncomingRecord {
-    const columns = new Map(Object.keys(values).map((name) => [this.model(model).columnByName.get(name)!.number, at]));
-    return this.incoming(model, record, { births: [], death: UNSTAMPED, columns }, values);
-  }
-
-  folder(record: string, at: Stamp, parent: string | null = null): IncomingRecord {
-    return this.born("folder", record, at, { name: `folder ${record}`, parent_id: parent });
-  }
-
-  file(record: string, at: Stamp, folder: string, name: string | null = null): IncomingRecord {
-    return this.born("file", record, at, { name, size: 1, folder_id: folder });
-  }
-
-  link(file: string, folder: string, at: Stamp): IncomingRecord {
-    return this.born("link", `${file} ${folder}`, at, { file_id: file, folder_id: folder });
-  }
-}
-
-const at = (hlc: number, origin = 2): Stamp => ({ hlc, origin });
-const counts = { applied: 0, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
+import { type Stamp, UNSTAMPED } from "./record-state.js";
+import type { SettledBlock } from "./settled-block.js";
+import { PlainLookup, type TargetLookup } from "./target-lookup.js";
 
 let device: Device;
 beforeEach(() => {
@@ -701,4 +518,342 @@ it("ends in the same tables whatever the order of the batches", () => {
     }),
     { seed: 20261122, numRuns: 25 },
   );
+});
+
+describe("a record that comes together with the death of what it refers to", () => {
+  beforeEach(
+    () =>
+      void device.apply([
+        device.folder("d", at(10)),
+        device.folder("e", at(10), "d"),
+        device.file("f", at(11), "d", "old"),
+        device.file("g", at(11), "d"),
+        device.file("bystander", at(11), "d"),
+      ]),
+  );
+
+  it.each([
+    ["before it", true],
+    ["after it", false],
+  ])("is judged by it, told %s, though nothing was said of its reference", (_, first) => {
+    const edits = [
+      device.edited("file", "f", at(20), { name: "new" }),
+      device.edited("folder", "e", at(20), { name: "new" }),
+      device.died("file", "g", at(20)),
+    ];
+    const death = device.died("folder", "d", at(20));
+    const { models } = device.apply(first ? [...edits, death] : [death, ...edits]);
+    expect(device.rows()).toMatchObject({ folders: [["e", "new", null]], files: [] });
+    expect(device.kinds()).toEqual([
+      ["bystander", "hidden"],
+      ["f", "hidden"],
+    ]);
+    // Who has only been drawn in is not counted.
+    expect(models.get("file")).toEqual({ ...counts, applied: 1, parked: 1 });
+    device.apply([device.folder("d", UNSTAMPED)]);
+    expect(device.kinds()).toEqual([
+      ["bystander", "hidden"],
+      ["f", "hidden"],
+    ]);
+    device.apply([device.edited("file", "f", at(30), { folder_id: "e" })]);
+    expect(device.rows().files).toEqual([["f", "new", 1, "e"]]);
+  });
+});
+
+describe("a reference that is looked at again", () => {
+  it("goes on to hold where it has held, though nobody remembers since when", () => {
+    device.apply([device.folder("d", at(10)), device.file("f", at(11), "d")]);
+    device.db.exec("DELETE FROM tidemark_stamp WHERE record = 'f'");
+    device.reconsider([{ model: device.model("file"), record: "f" }]);
+    expect(device.rows().files).toEqual([["f", null, 1, "d"]]);
+  });
+
+  it("goes on not to hold where it has not", () => {
+    device.apply([device.folder("e", at(10), "d"), device.folder("d", at(50))]);
+    device.reconsider([{ model: device.model("folder"), record: "e" }]);
+    expect(device.rows().folders).toEqual([
+      ["d", "folder d", null],
+      ["e", "folder e", null],
+    ]);
+    expect(device.aside().waiting).toHaveLength(1);
+  });
+});
+
+describe("another life of a record, told by who lacks one of its columns,", () => {
+  const reborn = (birth: Stamp, death: Stamp): IncomingRecord => ({
+    ...device.born("file", "f", birth, { name: "again", folder_id: "d" }),
+    state: { births: [birth], death, columns: new Map() },
+  });
+  beforeEach(() => {
+    device.apply([device.folder("d", at(1)), device.file("f", at(11), "d", "first")]);
+  });
+
+  it("leaves nothing of the first one in it", () => {
+    device.apply([reborn(at(40), at(35))]);
+    expect(device.rows().files).toEqual([["f", "again", 7, "d"]]);
+  });
+
+  it("does so also where both begin at one time", () => {
+    device.apply([reborn(at(11, 3), at(11))]);
+    expect(device.rows().files).toEqual([["f", "again", 7, "d"]]);
+  });
+
+  it("is the same life where the first one has not ended", () => {
+    device.apply([reborn(at(40), UNSTAMPED)]);
+    expect(device.rows().files).toEqual([["f", "again", 1, "d"]]);
+  });
+
+  it("keeps what was changed in it before it was heard of", () => {
+    device.apply([device.edited("file", "f", at(50), { size: 3 })]);
+    device.apply([reborn(at(40), at(35))]);
+    expect(device.rows().files).toEqual([["f", "again", 3, "d"]]);
+  });
+});
+
+describe("a record that carries no stamp any more", () => {
+  beforeEach(() => {
+    device.apply([
+      device.folder("d", at(10)),
+      device.file("f", at(11), "d", "here"),
+      device.file("hidden", at(11), "missing", "there"),
+      device.died("file", "f", at(12)),
+      device.edited("file", "f", at(13), { name: "after the death" }),
+    ]);
+    device.db.exec("DELETE FROM tidemark_stamp");
+  });
+
+  it("lives on while its row is here, or is kept aside", () => {
+    device.apply([
+      device.edited("folder", "d", at(20), { name: "edited" }),
+      device.edited("file", "hidden", at(20), { name: "edited" }),
+    ]);
+    expect(device.rows().folders).toEqual([["d", "edited", null]]);
+    device.apply([device.folder("missing", UNSTAMPED)]);
+    expect(device.rows().files).toEqual([["hidden", "edited", 1, "missing"]]);
+  });
+
+  it("is dead where nothing is left but edits that came after its death", () => {
+    device.apply([device.edited("file", "f", at(20), { size: 2 })]);
+    expect(device.rows().files).toEqual([]);
+    expect(device.aside().stamps).toEqual([]);
+  });
+});
+
+describe("values of equal stamps", () => {
+  const damaged = () => {
+    device.apply([device.folder("d", at(10)), device.file("f", at(11), "d", "right")]);
+    device.db.exec("UPDATE file SET name = 'damaged'");
+    return device.file("f", at(11), "d", "right");
+  };
+
+  it("are those that are here, unless the ones that came are to restore them", () => {
+    const file = damaged();
+    device.apply([file]);
+    expect(device.rows().files[0]).toContain("damaged");
+    expect(device.apply([file], { ties: "all" }).models.get("file")).toEqual({ ...counts, applied: 1 });
+    expect(device.rows().files[0]).toContain("right");
+  });
+});
+
+describe("columns that are not known here", () => {
+  const COLUMN = 9;
+  const edited = (hlc: number, extra: ReadonlyMap<number, WireValue>): IncomingRecord => ({
+    ...device.edited("folder", "d", at(hlc), {}),
+    state: { births: [], death: UNSTAMPED, columns: new Map([...extra.keys()].map((column) => [column, at(hlc)])) },
+    extra,
+  });
+  const kept = () => device.aside().extra.map(([, , column, value]) => [column, value]);
+
+  it("merge like all others, each by itself", () => {
+    device.apply([{ ...device.folder("d", at(10)), extra: new Map([[COLUMN, "born with"]]) }]);
+    device.apply([edited(30, new Map([[COLUMN, "later"]]))]);
+    device.apply([
+      edited(20, new Map([[COLUMN, "earlier"]])),
+      edited(25, new Map([[COLUMN + 1, "another"]])),
+      edited(26, new Map([[COLUMN + 2, "a third"]])),
+    ]);
+    expect(kept()).toEqual([
+      [COLUMN, '"later"'],
+      [COLUMN + 1, '"another"'],
+      [COLUMN + 2, '"a third"'],
+    ]);
+  });
+});
+
+describe("a conflict", () => {
+  const ME = 1;
+  const met = (records: (of: Device) => readonly IncomingRecord[], options: Parameters<Device["apply"]>[1] = {}) =>
+    device.apply(records(device), options).models.get("folder")?.conflicts;
+  beforeEach(() => {
+    device.apply([device.folder("d", at(10)), device.edited("folder", "d", at(20, ME), { name: "mine" })]);
+  });
+
+  it("is counted where a change loses to one that was made here", () => {
+    expect(met((of) => [of.edited("folder", "d", at(15), { name: "theirs" })])).toBe(1);
+    expect(met((of) => [of.edited("folder", "d", at(30), { name: "theirs" })])).toBe(0);
+  });
+
+  it("is counted where a change overrides one of which its maker had not heard", () => {
+    const sender = (heard: number) => ({ sender: { member: 2, heard } });
+    expect(met((of) => [of.edited("folder", "d", at(30), { name: "theirs" })], sender(20))).toBe(0);
+    device.apply([device.edited("folder", "d", at(40, ME), { name: "mine" })]);
+    expect(met((of) => [of.edited("folder", "d", at(50), { name: "theirs" })], sender(20))).toBe(1);
+  });
+
+  it("is none in a backfill", () => {
+    expect(met((of) => [of.edited("folder", "d", at(15), { name: "theirs" })], { backfill: true })).toBe(0);
+  });
+});
+
+describe("what is asked of the database", () => {
+  const asked = (about: RegExp) => device.statements.splice(0).filter((sql) => about.test(sql));
+  beforeEach(() => {
+    device.apply([
+      device.folder("d", at(10)),
+      device.folder("e", at(10), "d"),
+      device.file("f", at(11), "d"),
+      device.file("waits", at(11), "missing"),
+    ]);
+    device.statements.length = 0;
+  });
+
+  it("of whoever refers to a record is nothing while its life and its place stay what they are", () => {
+    device.apply([device.edited("folder", "d", at(20), { name: "edited" })]);
+    expect(asked(/ FROM ("?file"?|"?link"?|tidemark_waiting WHERE target)/)).toEqual([]);
+  });
+
+  it("of those that wait is only who waits for a record that has come", () => {
+    const waitersOf = /CROSS JOIN tidemark_waiting w ON w.target_model/;
+    device.apply([device.edited("folder", "d", at(20), { name: "edited" }), device.died("file", "f", at(20))]);
+    expect(asked(waitersOf)).toEqual([]);
+    device.apply([device.folder("other", at(20))]);
+    expect(asked(waitersOf)).toHaveLength(1);
+  });
+
+  it("of targets is at once what those refer to that have waited, and not what came refers to", () => {
+    const wanted: unknown[] = [];
+    const plain = new PlainLookup(device.reader);
+    const lookup: TargetLookup = {
+      expect: (_, models) => {
+        for (const [model, records] of models) wanted.push([model.name, ...records]);
+      },
+      find: (db, model, identity) => plain.find(db, model, identity),
+      changed() {},
+    };
+    device.apply([device.edited("file", "waits", at(20), { name: "edited" })], { lookup });
+    device.apply(
+      [device.link("waits", "d", at(30)), device.link("waits", "e", at(30)), device.link("f", "e", at(30))],
+      { lookup },
+    );
+    expect(wanted).toEqual([]);
+    device.apply([device.folder("missing", at(5), "d")], { lookup });
+    // The links refer to folders besides the file that they have waited for.
+    expect(wanted).toEqual([["folder", "d", "e"]]);
+    expect(device.rows().links).toEqual([
+      ["f", "e"],
+      ["waits", "d"],
+      ["waits", "e"],
+    ]);
+  });
+});
+
+it("passes over references of models that are registered no more", () => {
+  device.db.exec("INSERT INTO tidemark_waiting VALUES (1, 'd', 99, 'x', 1)");
+  device.apply([device.folder("d", at(10))]);
+  expect(device.rows().folders).toHaveLength(1);
+});
+
+it("rebuilds trees after records were looked at again, too", () => {
+  device.apply([device.folder("d", at(10)), device.folder("e", at(10), "d")]);
+  device.trees.length = 0;
+  device.reconsider([
+    { model: device.model("folder"), record: "e", state: { births: [], death: at(20, 1), columns: new Map() } },
+  ]);
+  expect(device.trees).toEqual([["folder", ["e"]]]);
+});
+
+it("keeps a change aside as long as the schema refuses it, however often it is tried", () => {
+  device.apply([
+    device.folder("d", at(10)),
+    device.file("f", at(11), "d", "taken"),
+    device.file("g", at(11), "d", "g"),
+  ]);
+  device.apply([device.edited("file", "g", at(20), { name: "taken" })]);
+  const before = device.aside();
+  for (let turn = 0; turn < 2; turn++) {
+    const { healed, anyQuarantined } = device.reconsider([{ model: device.model("file"), record: "g" }]);
+    expect([healed, anyQuarantined]).toEqual([[], true]);
+    expect(device.aside()).toEqual(before);
+  }
+  // What others change of it meanwhile is laid over it as well.
+  device.apply([device.edited("file", "g", at(30), { size: 5 }), device.died("file", "f", at(30))]);
+  expect(device.rows().files).toEqual([["g", "taken", 5, "d"]]);
+  expect(device.aside()).toMatchObject({ parked: [] });
+});
+
+describe("many newcomers", () => {
+  const folders = (origin = 2) => Array.from({ length: 12 }, (_, n) => device.folder(`d${n}`, at(10 + n, origin)));
+  const uuids = () => device.rows().folders.map(([uuid]) => uuid);
+
+  it("come without those that a transform withholds", () => {
+    const withheld = ({ record }: IncomingRecord) =>
+      record === "d3" ? ({ kind: "deferred", reason: "because" } as const) : null;
+    const { models, inserted } = device.apply(folders(), { shortWay: true, withheld });
+    expect(models.get("folder")).toEqual({ ...counts, applied: 11, deferred: 1 });
+    expect(inserted).toBe(11);
+    expect(uuids()).not.toContain("d3");
+  });
+
+  it("are stamped anew where they are left over from a member whose removal is settled", () => {
+    device.db.exec(
+      "UPDATE tidemark_member SET removed_kind = 'removed', removed_hlc = 9, removed_by = 'origin-1', settled_hlc = 15 WHERE num = 3",
+    );
+    device.members.load(device.db);
+    device.apply(folders(3), { shortWay: true });
+    const origins = device.aside().stamps.map(([, , , , origin]) => Number(origin));
+    expect(origins.sort()).toEqual([1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3]);
+    expect(uuids()).toHaveLength(12);
+  });
+});
+
+describe("a block of a backfill", () => {
+  const block = (): SettledBlock => ({
+    model: device.model("folder"),
+    identities: Array.from({ length: 12 }, (_, n) => `d${String(n).padStart(2, "0")}`),
+    columns: [
+      Array.from({ length: 12 }, (_, n) => `folder ${n}`),
+      { values: ["d00", "elsewhere"], at: Array.from({ length: 12 }, (_, n) => (n === 7 ? 2 : n % 2)) },
+    ],
+  });
+
+  it("ends in the same rows the short way as the long way, and counts the same", () => {
+    const taken = (shortWay: boolean) => {
+      device = new Device();
+      device.apply([device.folder("d03", at(5))]);
+      const parts = [device.applyBlock(block(), 0, 2, shortWay), device.applyBlock(block(), 2, 12, shortWay)];
+      return {
+        inserted: parts.map(({ inserted }) => inserted),
+        ends: {
+          told: parts.map(({ models, touched }) => [[...models], touched.has(device.model("folder"))]),
+          rows: device.rows(),
+          aside: device.aside(),
+        },
+      };
+    };
+    const [short, long] = [taken(true), taken(false)];
+    // One was here before, one refers to what is not.
+    expect(short.inserted).toEqual([2, 8]);
+    expect(long.inserted).toEqual([0, 0]);
+    expect(short.ends).toEqual(long.ends);
+  });
+
+  it("of which all is known inserts nothing", () => {
+    device.applyBlock(block(), 0, 12, true);
+    const { models, touched, inserted } = device.applyBlock(block(), 0, 12, true);
+    expect([models.get("folder"), touched.get(device.model("folder"))?.size, inserted]).toEqual([
+      { ...counts, applied: 12 },
+      12,
+      0,
+    ]);
+  });
 });
