@@ -1,4 +1,4 @@
-import { logMaintenance } from "@tidemark/plugin-api";
+import { API_VERSION, definePlugin, logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { TestKernel } from "../testing/test-kernel.js";
@@ -92,6 +92,37 @@ describe("removing a member", () => {
     expect(await namesOn(b)).toEqual(["goes-on"]);
     expect(await c.tidemark.status()).toMatchObject({ membership: "removed" });
     expect((await b.tidemark.status()).peers).toMatchObject([{ deviceId: "a", connected: true, failures: 0 }]);
+  });
+
+  it("takes no page from it either that has come before and is not merged yet", async () => {
+    let release = () => {};
+    const held = new Promise<void>((resolve) => {
+      release = resolve;
+    });
+    let holding = false;
+    const slow = definePlugin({
+      manifest: { id: "slow", version: "1.0.0", apiVersion: API_VERSION },
+      activate: ({ hooks }) => {
+        hooks.beforeApplyBatch.tap(async () => {
+          if (holding) await held;
+        });
+      },
+    });
+    const a = await library.device("a", { plugins: [slow] });
+    const b = await library.device("b", { dial: ["a"], settings: { replication: { pageRecords: 1 } } });
+    await library.settle(a, b);
+    holding = true;
+    await notes(b).save([
+      { uuid: "first", text: "of several pages" },
+      { uuid: "second", text: "of several pages" },
+    ]);
+    await library.clock.advance(1_000);
+    await a.tidemark.removeMember("b");
+    release();
+    await library.clock.advance(5_000);
+    expect(await namesOn(b)).toEqual(["first", "second"]);
+    expect(await namesOn(a)).toEqual([]);
+    expect(query(a.database, "SELECT * FROM tidemark_stamp")).toEqual([]);
   });
 
   it("says whom it can't remove", async () => {
