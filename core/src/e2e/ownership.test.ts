@@ -292,3 +292,22 @@ it("goes on being changed by who made it until somebody has heard that it was ha
   ]);
   expect(await a.dataSource.query("SELECT * FROM tidemark_restore")).toEqual([]);
 });
+
+it("was the former owner's as long as it was, however much was changed before it was handed over", async () => {
+  const { a, b } = await owners();
+  await a.dataSource.transaction(async (manager) => {
+    await manager.query("UPDATE item SET name = 'last words' WHERE uuid = 'root-a'");
+    // More than one slice folds.
+    await manager.query(
+      `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
+       INSERT INTO item (uuid, name, diskId) SELECT 'item-' || n, 'item', (SELECT id FROM disk WHERE uuid = 'disk-a') FROM s`,
+    );
+    await manager.query("UPDATE disk SET machineUuid = 'b' WHERE uuid = 'disk-a'");
+  });
+  await library.settle(a, b);
+  expect(a.recordedOf("changeRefused")).toEqual([]);
+  expect(await b.dataSource.getRepository(Item).countBy({ name: "item" })).toBe(2_500);
+  expect(await b.dataSource.getRepository(Item).findOneByOrFail({ uuid: "root-a" })).toMatchObject({
+    name: "last words",
+  });
+});

@@ -37,6 +37,8 @@ export interface ReceivedPage {
   readonly page: WireRecords;
   /** Runs in the transaction of the last slice, after the records, of which `inserted` were new here and went the short way. */
   readonly finish: (tx: LogTransaction, inserted: number) => void;
+  /** What came has made this device stamp something itself, which the sender lacks, too. */
+  readonly stamped?: () => void;
   readonly vectorMoves: boolean;
   /** Up to where the sender has heard of this device, where it tells with the page. */
   readonly heard?: number;
@@ -87,6 +89,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
     const last = slices.atEnd;
     await deps.checkpointer.room();
     let followers: readonly IncomingRecord[] = [];
+    let stamped = false;
     const take = (tx: LogTransaction, shortWay: boolean) => {
       const sliceStart = deps.clock.monotonicMs();
       if (!wasDeferred) refuseRemoved(library, received.peer);
@@ -134,6 +137,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         for (const { due, page } of future) if (backfill || isUnheard(tx, page, deps.members)) defer(tx, due, page);
         received.finish(tx, inserted + outcome.inserted);
       }
+      stamped = tx.ticked;
       deps.pacer.record({ records: slice.size, durationMs: deps.clock.monotonicMs() - sliceStart });
       return outcome;
     };
@@ -144,6 +148,7 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
         if (error instanceof NewcomersRefused) return library.write(name, (tx) => take(tx, false));
         throw error;
       });
+    if (stamped) received.stamped?.();
     for (const [name, counts] of result.models) addCounts(models, name, counts);
     for (const { model } of followers) addCounts(models, model.name, { deferred: 1 });
     for (const record of result.healed) deps.events.emit("recordHealed", record);

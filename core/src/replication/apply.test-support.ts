@@ -11,6 +11,7 @@ import { RecordReader } from "../storage/record-reader.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { Applier, type ApplyOptions, type ApplyResult, type Reconsidered } from "./apply.js";
 import type { IncomingRecord } from "./incoming.js";
+import { LateReferences } from "./late-references.js";
 import { diedLocally, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import type { SettledBlock } from "./settled-block.js";
 import { PlainLookup } from "./target-lookup.js";
@@ -89,10 +90,10 @@ export class Device {
     `);
     this.members.load(this.db);
     this.reader = new RecordReader({ registry: this.registry });
+    const common = { registry: this.registry, reader: this.reader, members: this.members };
     this.applier = new Applier({
-      registry: this.registry,
-      reader: this.reader,
-      members: this.members,
+      ...common,
+      late: new LateReferences(common),
       now: () => 5_000,
       rebuildTree: (_, model, changed) => void this.trees.push([model.name, [...changed].sort()]),
     });

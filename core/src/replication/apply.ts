@@ -16,6 +16,7 @@ import { byModel } from "./by-model.js";
 import type { IncomingRecord } from "./incoming.js";
 import { insertBlock } from "./insert-block.js";
 import { keepAside } from "./keep-aside.js";
+import type { LateReferences } from "./late-references.js";
 import { LifeReader } from "./life-reader.js";
 import { insertNewcomers } from "./newcomers.js";
 import {
@@ -45,6 +46,7 @@ export interface ApplierDeps {
   readonly registry: SyncRegistry;
   readonly reader: RecordReader;
   readonly members: Members;
+  readonly late: LateReferences;
   /** Wall time in milliseconds, for the age of parked records. */
   readonly now: () => number;
   /** Brings what is derived from a tree in line with rows that came, moved or went. */
@@ -158,12 +160,14 @@ export class Applier {
         counts.inserts(model.name, inserted);
         touched.set(model, new Set());
       }
-      return this.#mergeAll(
+      const result = this.#mergeAll(
         rest.map((row) => recordOf(block, row)),
         options,
         counts,
         touched,
       );
+      if (inserted > 0) this.#deps.late.recall(tx, model, block.identities.slice(from, to));
+      return result;
     });
   }
 
@@ -398,6 +402,7 @@ export class Applier {
       }
       if (working.incoming) counts.count(working);
     }
+    for (const [model, changed] of touched) this.#deps.late.recall(tx, model, [...changed]);
     if (!backfill) {
       for (const [model, changed] of touched) if (model.tree !== null) this.#deps.rebuildTree(db, model, changed);
     }

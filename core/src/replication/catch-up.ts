@@ -40,9 +40,12 @@ export class CatchUp {
   }
 
   /** Applies a page; true when it ended a round. */
-  async apply(
-    message: MessageOf<"page">,
-  ): Promise<{ readonly ended: boolean; readonly joined: readonly WireMember[]; readonly removed: boolean }> {
+  async apply(message: MessageOf<"page">): Promise<{
+    readonly ended: boolean;
+    readonly joined: readonly WireMember[];
+    readonly removed: boolean;
+    readonly stamped: boolean;
+  }> {
     const { clock, members, events } = this.#library.deps;
     const { end } = message;
     if (this.#records === 0) this.#startedMs = clock.monotonicMs();
@@ -77,12 +80,16 @@ export class CatchUp {
         notBefore: 0,
       });
     };
+    let stamped = false;
     if (records > 0) {
       await applyPage(this.#library, {
         peer: this.#peer,
         phase: this.#phase,
         page,
         finish,
+        stamped: () => {
+          stamped = true;
+        },
         vectorMoves: end !== null,
         ...(end !== null && { heard: this.#heard(end.vector) }),
       });
@@ -99,7 +106,7 @@ export class CatchUp {
       this.#records = 0;
       this.#phase = "live";
     }
-    return { ended: end !== null, joined, removed: removed.length > 0 };
+    return { ended: end !== null, joined, removed: removed.length > 0, stamped };
   }
 
   /** Up to where the sender has this device's changes. */

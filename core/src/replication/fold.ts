@@ -2,9 +2,11 @@ import type { WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
+import { isEnforced } from "../storage/enforced.js";
 import { saveExtra } from "../storage/extra.js";
 import { quoteName } from "../storage/identifiers.js";
 import { addToJournal } from "../storage/journal.js";
+import { forgetTentative } from "../storage/late.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import {
@@ -12,6 +14,7 @@ import {
   clearOutbox,
   columnsOf,
   DIED,
+  lastInOutbox,
   type OutboxEntry,
   PendingDeaths,
   readOutbox,
@@ -28,6 +31,8 @@ import { prepared } from "../storage/statements.js";
 import { loadVector } from "../storage/vectors.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
 import type { Applier, Reconsidered } from "./apply.js";
+import { byModel } from "./by-model.js";
+import type { LateReferences } from "./late-references.js";
 import {
   bornLocally,
   columnStamp,
@@ -53,6 +58,7 @@ export interface FoldDeps {
   readonly reader: RecordReader;
   readonly members: Members;
   readonly applier: Applier;
+  readonly late: LateReferences;
   /** Wall time in milliseconds. */
   readonly now: () => number;
 }
@@ -111,7 +117,7 @@ export class Fold {
     if (entries.length === 0) return NOTHING;
     const emptied = entries.length < limit;
     const alone = isAlone(this.#deps.members, tx.self);
-    if (alone && !anyWaiting(tx.db) && !anyParked(tx.db)) {
+    if (alone && !anyWaiting(tx.db) && !anyParked(tx.db) && !this.#mayBeLate(tx.db, entries)) {
       // With nobody else in the library everything is stable at once: nothing needs a stamp.
       for (let index = 0; index < entries.length; index++) tx.tick();
       this.#consume(tx.db, entries, emptied);
@@ -120,7 +126,11 @@ export class Fold {
     }
 
     const records = this.#collect(tx.db, entries);
-    const owners = new OwnerFinder(tx.db, records.deaths, new PendingMoves(this.#deps.registry.models, entries));
+    const owners = new OwnerFinder(
+      tx.db,
+      records.deaths,
+      new PendingMoves(tx.db, this.#deps.registry.models, entries, emptied),
+    );
     const ownDevice = this.#deps.members.byNumber(tx.self).deviceId;
     const heard = alone ? 0 : this.#heardOf(tx);
     for (const { entry, folding } of records.changes) {
@@ -148,6 +158,7 @@ export class Fold {
         }
       }
     }
+    this.#lateReferences(tx, records.all, !emptied && !alone);
     // First: what is taken back may put aside records that were made with it.
     const mended = this.#replaceParked(tx.db, records.all);
     const refused = this.#takeBack(tx, records.all);
@@ -164,8 +175,10 @@ export class Fold {
   }
 
   #consume(db: Sqlite, entries: readonly OutboxEntry[], emptied: boolean): void {
+    const last = entries[entries.length - 1]!.seq;
     if (emptied) clearOutbox(db);
-    else removeFromOutbox(db, entries[entries.length - 1]!.seq);
+    else removeFromOutbox(db, last);
+    forgetTentative(db, emptied ? null : last);
   }
 
   #collect(db: Sqlite, entries: readonly OutboxEntry[]): Collected {
@@ -442,6 +455,36 @@ export class Fold {
     }
   }
 
+  /** What was stamped before what it refers to is stamped again, or is remembered until that is born. */
+  #lateReferences(tx: LogTransaction, all: readonly Folding[], more: boolean): void {
+    const { late } = this.#deps;
+    const until = more ? lastInOutbox(tx.db) : null;
+    for (const [model, group] of byModel(all)) {
+      const born = group.filter((folding) => folding.born && folding.refused === null);
+      late.recall(
+        tx,
+        model,
+        born.map(({ record }) => record),
+      );
+    }
+    for (const [model, group] of byModel(all)) {
+      if (model.references.length === 0) continue;
+      const living: string[] = [];
+      const gone: string[] = [];
+      for (const { record, state, born, died, edited, refused } of group) {
+        if (!born && !died && !model.references.some(({ number }) => edited.has(number))) continue;
+        (state.births.length > 0 && refused === null ? living : gone).push(record);
+      }
+      late.note(tx.db, model, { living, gone, until });
+    }
+  }
+
+  #mayBeLate(db: Sqlite, entries: readonly OutboxEntry[]): boolean {
+    const { late, registry } = this.#deps;
+    const models = new Set(entries.map(({ model }) => registry.byNumber.get(model)));
+    return [...models].some((model) => model !== undefined && late.mayConcern(db, model));
+  }
+
   /** Refused changes: what was changed is written to the journal, and the record is put back to what its owner says. */
   #takeBack(tx: LogTransaction, all: readonly Folding[]): { model: string; record: string; reason: string }[] {
     const refused = all.filter((folding) => folding.refused !== null);
@@ -582,11 +625,6 @@ function formerIdentity(model: SyncModel, column: SyncColumn, record: string, pr
 
 function namedValues(model: SyncModel, row: readonly WireValue[]): Record<string, WireValue> {
   return Object.fromEntries(model.columns.map((column, index) => [column.name, row[index]!]));
-}
-
-function isEnforced(db: Sqlite, model: SyncModel, column: string): boolean {
-  const keys = db.pragma(`foreign_key_list(${quoteName(model.table)})`) as { from: string }[];
-  return keys.some((key) => key.from === column);
 }
 
 function forgetStamps(tx: LogTransaction): void {

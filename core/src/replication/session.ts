@@ -720,7 +720,7 @@ export class Session {
       .then(async () => {
         if (this.#closed) return;
         if (this.#member() === null) return;
-        const { ended, joined, removed } = await catchUp.apply(message);
+        const { ended, joined, removed, stamped } = await catchUp.apply(message);
         this.#queuedBytes -= bytes;
         if (message.records.groups.length > 0) this.#options.observer.merged(this);
         if (this.#closed) return;
@@ -729,6 +729,7 @@ export class Session {
           this.#stream?.acknowledged(fromWireVector(message.end.vector, this.#library.deps.members));
         }
         this.#send({ t: "applied", n: message.n });
+        if (stamped) this.wake();
         if (ended && this.#state !== "ready") await this.#setState("ready");
         for (const member of joined) {
           this.#library.deps.events.emit("memberJoined", {

@@ -29,15 +29,20 @@ export function stampAnew({
   const isLate = (stamp: Stamp) => members.isLate(stamp);
   const tick = () => tx.tick();
   if (isLiving(state) && (isLate(state.death) || state.births.some(isLate))) {
-    const birth: Birth = { ...tick(), age: lifeOf(state).hlc };
-    // A death of no origin, or the late one would turn up again wherever the new birth goes.
-    const before = Math.max(newestBirth(state).hlc, state.death.hlc);
-    return { births: [birth], death: { hlc: before, origin: ANY_ORIGIN }, columns: new Map() };
+    return bornAnew(state, tick());
   }
   if (!isLiving(state) && isLate(state.death)) return { births: [], death: tick(), columns: new Map() };
   const columns = new Map(state.columns);
   for (const [column, stamp] of columns) if (isLate(stamp)) columns.set(column, tick());
   return { births: state.births, death: state.death, columns };
+}
+
+/** The same life, stamped as a whole. */
+export function bornAnew(state: RecordState, stamp: Stamp): RecordState {
+  const birth: Birth = { ...stamp, age: lifeOf(state).hlc };
+  // A death of no origin, or the former birth would turn up again wherever the new one goes.
+  const before = Math.max(newestBirth(state).hlc, state.death.hlc);
+  return { births: [birth], death: { hlc: before, origin: ANY_ORIGIN }, columns: new Map() };
 }
 
 /** Whether any stamp of the record is late. */

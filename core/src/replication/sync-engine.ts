@@ -53,6 +53,7 @@ import { loadBackfill } from "./backfill-store.js";
 import { replicationErrors } from "./errors.js";
 import { Fold } from "./fold.js";
 import { peersOf, recordKeysOf, syncFiguresOf } from "./kernel-services.js";
+import { LateReferences } from "./late-references.js";
 import { LocalLibrary } from "./local-library.js";
 import { logMaintenanceOf } from "./log-maintenance.js";
 import { newId } from "./membership.js";
@@ -152,8 +153,9 @@ export class SyncEngine implements Engine {
     const reader = new RecordReader({ registry });
     const rebuildTree = (db: Sqlite, model: SyncRegistry["models"][number], changed: ReadonlySet<string> | "all") =>
       rebuildTrees({ db, model, changed: changed === "all" ? "all" : [...changed] });
-    const applier = new Applier({ registry, reader, members, now: () => clock.now(), rebuildTree });
-    const fold = new Fold({ registry, reader, members, applier, now: () => clock.now() });
+    const late = new LateReferences({ registry, reader, members });
+    const applier = new Applier({ registry, reader, members, late, now: () => clock.now(), rebuildTree });
+    const fold = new Fold({ registry, reader, members, applier, late, now: () => clock.now() });
     const library = new LocalLibrary({
       connection,
       writer,

@@ -27,6 +27,7 @@ export class LogTransaction {
   #sequence: number;
   #floor: number;
   #moved: number | null = null;
+  #ticked = false;
 
   constructor(db: Sqlite, now: () => number) {
     this.db = db;
@@ -56,6 +57,11 @@ export class LogTransaction {
     return this.#moved;
   }
 
+  /** Whether this transaction has given stamps of its own. */
+  get ticked(): boolean {
+    return this.#ticked;
+  }
+
   get highWater(): number {
     return this.#clock.highWater;
   }
@@ -77,6 +83,7 @@ export class LogTransaction {
   tick(): Stamp {
     if (this.#row.self === null) throw new Error("a device that is not a member has no stamps");
     const hlc = this.#clock.tick();
+    this.#ticked = true;
     this.#moved ??= hlc;
     return { hlc, origin: this.#row.self };
   }

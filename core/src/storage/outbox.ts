@@ -37,10 +37,23 @@ export function outboxSpan(db: Sqlite): number {
   return (prepared(db, ends).pluck().get() as number | null) ?? 0;
 }
 
+export function lastInOutbox(db: Sqlite): number {
+  return (prepared(db, "SELECT max(seq) FROM tidemark_outbox").pluck().get() as number | null) ?? 0;
+}
+
 export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
   return prepared(db, "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?").all(
     limit,
   ) as OutboxEntry[];
+}
+
+/** What comes behind `seq`, of some models. */
+export function readBehind(db: Sqlite, seq: number, models: readonly number[]): OutboxEntry[] {
+  return prepared(
+    db,
+    `SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox
+     WHERE seq > ? AND mask <> ${BORN} AND model IN (SELECT value FROM json_each(?)) ORDER BY seq`,
+  ).all(seq, JSON.stringify(models)) as OutboxEntry[];
 }
 
 export function removeFromOutbox(db: Sqlite, upTo: number): void {

@@ -1,7 +1,7 @@
 import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
 import { quoteName } from "./identifiers.js";
-import { BORN, type OutboxEntry, type PendingDeaths } from "./outbox.js";
+import { BORN, type OutboxEntry, type PendingDeaths, readBehind } from "./outbox.js";
 import { prepared } from "./statements.js";
 
 /**
@@ -76,20 +76,19 @@ export class OwnerFinder {
 /** In place of a device id: whoever it is, it is not this device. No device id is empty. */
 export const SOMEBODY_ELSE = "";
 
-/**
- * Changes of records that others are owned through, with the reference to the owner as it was before each of them. Of
- * one page of the outbox: a move that comes later than the page has not been seen yet.
- */
+/** Changes of records that others are owned through, with the reference to the owner as it was before each of them. */
 export class PendingMoves {
   readonly #moves = new Map<string, OutboxEntry[]>();
 
-  constructor(models: readonly SyncModel[], entries: readonly OutboxEntry[]) {
+  /** `entries` are the beginning of the outbox, or all of it (`whole`). */
+  constructor(db: Sqlite, models: readonly SyncModel[], entries: readonly OutboxEntry[], whole: boolean) {
     const onTheWay = new Set<number>();
     for (const { ownership } of models) {
       if (ownership.kind !== "device") continue;
       for (const column of ownership.path.slice(0, -1)) onTheWay.add(column.reference!.target.number);
     }
-    for (const entry of entries) {
+    const rest = whole || onTheWay.size === 0 ? [] : readBehind(db, entries.at(-1)?.seq ?? 0, [...onTheWay]);
+    for (const entry of [...entries, ...rest]) {
       if (entry.mask === BORN || !onTheWay.has(entry.model)) continue;
       const key = `${entry.model} ${entry.record}`;
       const list = this.#moves.get(key);

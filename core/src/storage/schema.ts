@@ -20,6 +20,7 @@ export const SYNC_TABLES = [
   "tidemark_stamp",
   "tidemark_parked",
   "tidemark_waiting",
+  "tidemark_late",
   "tidemark_extra",
   "tidemark_deferred",
   "tidemark_restore",
@@ -102,6 +103,16 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (target_model, target, model, record, col)
   ) WITHOUT ROWID;
   CREATE INDEX tidemark_waiting_record ON tidemark_waiting (model, record);
+  -- References of rows in their tables that the application has written before what they refer to, and that have to be
+  -- stamped again when that is born. until: the last outbox entry that was committed with the row; NULL: any time.
+  CREATE TABLE tidemark_late (
+    target_model INTEGER NOT NULL,
+    target NOT NULL,                 -- the reference's local value, or the identity where the record is named by it
+    model INTEGER NOT NULL, record TEXT NOT NULL, until INTEGER,
+    PRIMARY KEY (target_model, target, model, record)
+  ) WITHOUT ROWID;
+  CREATE INDEX tidemark_late_record ON tidemark_late (model, record);
+  CREATE INDEX tidemark_late_until ON tidemark_late (until) WHERE until IS NOT NULL;
   -- Values of columns that this version of the application does not have.
   CREATE TABLE tidemark_extra (
     model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL, val TEXT NOT NULL,
