@@ -89,6 +89,26 @@ describe("a database that was restored from a backup", () => {
     expect(await membersOn(a)).toEqual(["b"]);
   });
 
+  it("does not come back before all members agree on what counts of what it was", async () => {
+    const { a, backup, before } = await restored();
+    // One that is away, with a delete of which nobody has heard.
+    const c = await library.device("c", { dial: ["a"], ...patient });
+    await library.settle(a, c);
+    library.network.cut("a", "c");
+    await notes(c).delete({ uuid: "before-the-backup" });
+    const b = await library.device("b", { database: backup, role: "join", dial: ["a"], ...patient });
+    await notes(b).update({ uuid: "before-the-backup" }, { text: "changed after the restoration" });
+    await library.clock.advance(60_000);
+    const waiting = { origin: before, kind: "regressed", waitsFor: [(await statusOf(c)).origin] };
+    expect((await statusOf(a)).removals).toMatchObject([waiting]);
+    expect(await statusOf(b)).toMatchObject({ membership: "returning" });
+    library.network.heal("a", "c");
+    await library.clock.advance(60_000);
+    await library.settle(a, b, c);
+    expect(await statusOf(b)).toMatchObject({ membership: "member" });
+    for (const kernel of [a, b, c]) expect(Object.keys(await textsOn(kernel))).toEqual(["after-the-backup"]);
+  });
+
   it("is found out although it was written to before anybody was met, and no session has begun since the backup", async () => {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });

@@ -301,11 +301,21 @@ it("stamps an entry anew that turns up when others have forgotten everything of 
   expect(a.recordedOf("removalSettled")).toHaveLength(1);
   await session.next("pull");
   const late = vector[ofC]! + 1;
+  // What it says to have of c has no weight any more: a has agreed with b on less, and what lies between is to be met as late.
+  const own = vector[origin]!;
+  session.send({
+    t: "page",
+    n: 1,
+    records: { origins: [], groups: [] },
+    position: 0,
+    end: { vector: { [origin]: own, [ofC]: late }, members, removals: [], vectors: {} },
+  });
+  await session.next("applied");
   const [{ floor }] = query<{ floor: number }>(a.database, "SELECT floor FROM tidemark_state") as [{ floor: number }];
   expect(late).toBeLessThanOrEqual(floor);
   session.send({
     t: "page",
-    n: 1,
+    n: 2,
     position: 0,
     end: null,
     records: {
