@@ -4,10 +4,21 @@ import { readCaptureTriggers } from "../storage/capture-store.js";
 import { captureTriggers } from "../storage/capture-triggers.js";
 import type { Examination } from "./examination.js";
 
+const AFTERWARDS = "call verify() with a peer, because no other device will hear of what went unseen";
+
 /** Whether the triggers that capture local changes are those that the registered models need. */
 export async function examineCapture(examination: Examination): Promise<void> {
   const { registry } = examination.patient.library.deps;
   await examination.read("capture", async (db) => {
+    if (db.prepare("SELECT EXISTS (SELECT 1 FROM tidemark_applying)").pluck().get() === 1) {
+      examination.find({
+        severity: "error",
+        code: "capture-gap",
+        what: "No change is captured at all",
+        why: "somebody has left a row in tidemark_applying, which turns all triggers off",
+        advice: `Restart the application, which removes it; then ${AFTERWARDS}`,
+      });
+    }
     const found = readCaptureTriggers(db);
     const plans = registry.models.map((model) => ({ model, plan: planCapture(model, registry) }));
     for (const { model, plan } of plans) {
@@ -19,8 +30,7 @@ export async function examineCapture(examination: Examination): Promise<void> {
         model: model.name,
         what: `Changes of "${model.table}" are not captured as they should be`,
         why: difference,
-        advice:
-          "Restart the application, which puts the triggers back; then call verify() with a peer, because no other device will hear of what went unseen",
+        advice: `Restart the application, which puts the triggers back; then ${AFTERWARDS}`,
       });
     }
     for (const { trigger, table, writes } of applicationTriggers(

@@ -12,12 +12,12 @@ export async function examine(patient: Patient): Promise<Diagnosis> {
   const { clock } = patient.library.deps;
   const startedMs = clock.monotonicMs();
   const examination = new Examination(patient);
-  await examineStorage(examination);
-  await examineCapture(examination);
-  await examineMembership(examination);
-  await examineParked(examination);
-  await examineLog(examination);
-  await examineReferences(examination);
+  await examination.attempt("The database file", examineStorage);
+  await examination.attempt("Capture", examineCapture);
+  await examination.attempt("The membership of this device", examineMembership);
+  await examination.attempt("What is kept aside", examineParked);
+  await examination.attempt("The log", examineLog);
+  await examination.attempt("The references between records", examineReferences);
   const { findings, examined } = examination;
   return {
     healthy: findings.every(({ severity }) => severity === "info"),

@@ -1,3 +1,4 @@
+import { isTidemarkError } from "@tidemark/plugin-api";
 import type { Diagnosis, Finding, Severity } from "../kernel/diagnosis.js";
 import type { LocalLibrary } from "../replication/local-library.js";
 import type { Sqlite } from "../storage/database.js";
@@ -48,6 +49,27 @@ export class Examination {
     this.#findings.push({ ...finding, model, count, examples: examples.slice(0, EXAMPLES) });
   }
 
+  /**
+   * Runs one examination. What is damaged so much that it can't be looked at is a finding like others, and no reason to
+   * leave the rest alone.
+   */
+  async attempt(subject: string, examine: (examination: Examination) => Promise<void>): Promise<void> {
+    try {
+      await examine(this);
+    } catch (error) {
+      // Those say by themselves what to do, as when the kernel stops meanwhile.
+      if (isTidemarkError(error)) throw error;
+      this.find({
+        severity: "error",
+        code: "not-examined",
+        what: `${subject} can't be examined`,
+        why: `a table is gone, or what is in it makes no sense (${error instanceof Error ? error.message : String(error)})`,
+        advice:
+          "Restart the application, which compares its tables with its models. If that does not help, call resetSyncState(); if that fails as well, call uninstall() and start again: both keep every record, and the device joins anew",
+      });
+    }
+  }
+
   /** Reads from one snapshot; `slices.pause()` gives the loop its turn. */
   async read<T>(holder: string, read: (db: Sqlite, slices: ReadingSlices) => Promise<T>): Promise<T> {
     const { pool, clock } = this.patient.library.deps;
@@ -76,6 +98,11 @@ export class Tally {
 /** "1 record", "2 records" */
 export function counted(count: number, what: string): string {
   return `${count} ${what}${count === 1 ? "" : "s"}`;
+}
+
+/** The verb for so many of something. */
+export function are(count: number): string {
+  return count === 1 ? "is" : "are";
 }
 
 /** A length of time in words that say enough. */

@@ -8,7 +8,7 @@ import { loadParked } from "../storage/parked.js";
 import { presentRows } from "../storage/present-rows.js";
 import type { ReadingSlices } from "../storage/reading-slices.js";
 import { loadLogged, stateOf } from "../storage/stamp-store.js";
-import { counted, type Examination, RESET_ADVICE, Tally } from "./examination.js";
+import { are, counted, type Examination, RESET_ADVICE, Tally } from "./examination.js";
 
 /**
  * The log against the rows, both ways as far as it can be told: a record that the log says lives is in its table or parked,
@@ -31,20 +31,25 @@ export async function examineLog(examination: Examination): Promise<void> {
 
 /** Every entry by itself, in the order of the log. */
 async function examineEntries(examination: Examination, db: Sqlite, slices: ReadingSlices): Promise<void> {
-  const { members } = examination.patient.library.deps;
   const { hlc, sequence } = readState(db);
-  const known = new Set(members.all().map(({ num }) => num));
+  const known = new Set(db.prepare("SELECT num FROM tidemark_member").pluck().all() as number[]);
+  const columns = new Set(
+    (db.prepare("SELECT model, num FROM tidemark_column").all() as { model: number; num: number }[]).map(
+      ({ model, num }) => `${model} ${num}`,
+    ),
+  );
   const wrong = {
     sequence: new Tally(),
     twice: new Tally(),
     time: new Tally(),
     origin: new Tally(),
     model: new Tally(),
+    column: new Tally(),
   };
   const models = new Map<number, string | undefined>();
   let last = -1;
   const page = db.prepare(
-    "SELECT seq, model, record, hlc, origin FROM tidemark_stamp WHERE seq >= ? ORDER BY seq LIMIT ? OFFSET ?",
+    "SELECT seq, model, record, col, hlc, origin FROM tidemark_stamp WHERE seq >= ? ORDER BY seq LIMIT ? OFFSET ?",
   );
   for (let after = 0, skip = 0; ; ) {
     const rows = page.all(after, LOG_PAGE, skip) as EntryRow[];
@@ -54,9 +59,10 @@ async function examineEntries(examination: Examination, db: Sqlite, slices: Read
       const name = `${models.get(row.model) ?? `model ${row.model}`} ${row.record}`;
       if (row.seq > sequence) wrong.sequence.add(name);
       if (row.seq === last) wrong.twice.add(name);
-      if (row.hlc > hlc) wrong.time.add(name);
+      if (!isTime(row.hlc) || !isTime(hlc) || row.hlc > hlc) wrong.time.add(name);
       if (row.origin !== 0 && !known.has(row.origin)) wrong.origin.add(name);
       if (models.get(row.model) === undefined) wrong.model.add(name);
+      else if (row.col > 0 && !columns.has(`${row.model} ${row.col}`)) wrong.column.add(name);
       last = row.seq;
     }
     if (rows.length < LOG_PAGE) break;
@@ -66,18 +72,19 @@ async function examineEntries(examination: Examination, db: Sqlite, slices: Read
     await slices.pause();
   }
   const faults: readonly [Tally, string][] = [
-    [wrong.sequence, "stand behind its end, so peers are not told of them"],
-    [wrong.twice, "have a place that another one has, so peers may not be told of them"],
-    [wrong.time, "are younger than this device's own clock has ever been"],
-    [wrong.origin, "are of an origin that is not known"],
-    [wrong.model, "are of a model that has no name"],
+    [wrong.sequence, "behind its end, of which peers are not told"],
+    [wrong.twice, "in a place that another one has, of which peers may not be told"],
+    [wrong.time, "without a time, or with one that this device's own clock has never reached"],
+    [wrong.origin, "of an origin that is not known"],
+    [wrong.model, "of a model that has no name"],
+    [wrong.column, "of a column that has no name"],
   ];
   for (const [{ count, examples }, what] of faults) {
     if (count === 0) continue;
     examination.find({
       severity: "error",
       code: "log-damaged",
-      what: `${count === 1 ? "1 entry" : `${count} entries`} of the log ${what}`,
+      what: `The log holds ${count === 1 ? "1 entry" : `${count} entries`} ${what}`,
       why: "the sync tables have been changed by somebody else, or the database file is damaged",
       advice: RESET_ADVICE,
       count,
@@ -86,10 +93,15 @@ async function examineEntries(examination: Examination, db: Sqlite, slices: Read
   }
 }
 
+function isTime(hlc: unknown): boolean {
+  return Number.isSafeInteger(hlc) && (hlc as number) >= 0;
+}
+
 interface EntryRow {
   readonly seq: number;
   readonly model: number;
   readonly record: string;
+  readonly col: number;
   readonly hlc: number;
   readonly origin: number;
 }
@@ -150,7 +162,7 @@ async function examineModel(
       severity: "error",
       code: "records-missing",
       model: name,
-      what: `${counted(missing.count, "record")} of "${name}" should be there, and are neither in their table nor parked`,
+      what: `${counted(missing.count, "record")} of "${name}" should be there, and ${are(missing.count)} neither in their table nor parked`,
       why: `somebody has deleted rows of "${table}" unseen, with the triggers turned off`,
       advice: `${compare}. If they were deleted on purpose, delete them on another device`,
       ...missing,
@@ -161,7 +173,7 @@ async function examineModel(
       severity: "error",
       code: "records-not-deleted",
       model: name,
-      what: `${counted(undead.count, "record")} of "${name}" are in their table, and the library has deleted them`,
+      what: `${counted(undead.count, "record")} of "${name}" ${are(undead.count)} in the table, and the library has deleted them`,
       why: `somebody has written rows of "${table}" unseen, with the triggers turned off`,
       advice: "Delete them here if they are not wanted; otherwise give them a new identity, and they are new records",
       ...undead,
@@ -172,7 +184,7 @@ async function examineModel(
       severity: "error",
       code: "records-in-two-places",
       model: name,
-      what: `${counted(twice.count, "record")} of "${name}" are in their table and parked as hidden at the same time`,
+      what: `${counted(twice.count, "record")} of "${name}" ${are(twice.count)} in the table and parked as hidden at the same time`,
       why: `somebody has written rows of "${table}" unseen, with the triggers turned off`,
       advice: compare,
       ...twice,
@@ -183,7 +195,7 @@ async function examineModel(
       severity: "info",
       code: "leftovers",
       model: name,
-      what: `${counted(left.count, "record")} of "${name}" have traces in the sync tables and are not there`,
+      what: `${counted(left.count, "record")} of "${name}" ${left.count === 1 ? "has" : "have"} traces in the sync tables and ${are(left.count)} not there`,
       why: "something was forgotten in an order that is not the usual one",
       advice: "Nothing needs to be done: they do no harm, and go when all members have acknowledged",
       ...left,

@@ -5,7 +5,7 @@ import { GIVEN_UP, loadPeer } from "../replication/peer-store.js";
 import { stableTime } from "../replication/stable-point.js";
 import { readState } from "../storage/log-transaction.js";
 import { loadVector } from "../storage/vectors.js";
-import { counted, type Examination, lasting, RESET_ADVICE, Tally } from "./examination.js";
+import { are, counted, type Examination, lasting, RESET_ADVICE, Tally } from "./examination.js";
 
 /** This device's place in the library: its membership and its clock, the vectors, the peers, and who holds back pruning. */
 const WEEK_MS = 7 * 24 * 3_600_000;
@@ -27,7 +27,17 @@ export async function examineMembership(examination: Examination): Promise<void>
       });
       return;
     }
-    const self = members.byNumber(state.self);
+    const self = members.all().find(({ num }) => num === state.self);
+    if (self === undefined) {
+      examination.find({
+        severity: "error",
+        code: "vectors-damaged",
+        what: "This device is not among the members that it knows of",
+        why: "the sync tables have been changed by somebody else, or the database file is damaged",
+        advice: RESET_ADVICE,
+      });
+      return;
+    }
     if (self.removal !== null) {
       examination.find({
         severity: "error",
@@ -107,7 +117,7 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
   const { members } = examination.patient.library.deps;
   const { self, hlc, floor } = readState(db);
   const own = ownVector(db);
-  const known = new Set(members.all().map(({ num }) => num));
+  const known = new Set(db.prepare("SELECT num FROM tidemark_member").pluck().all() as number[]);
   const strange = new Tally();
   const rows = db.prepare("SELECT member, origin FROM tidemark_vector").all() as {
     readonly member: number;
@@ -120,7 +130,7 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
     examination.find({
       severity: "error",
       code: "vectors-damaged",
-      what: `${counted(strange.count, "statement")} on who has what name a device that is not known`,
+      what: `${counted(strange.count, "statement")} on who has what ${are(strange.count)} about a device that is not known`,
       why: "the sync tables have been changed by somebody else, or the database file is damaged",
       advice: RESET_ADVICE,
       count: strange.count,

@@ -22,7 +22,8 @@ const KINDS: Readonly<
     {
       readonly code: FindingCode;
       readonly severity: (ageMs: number) => Severity;
-      readonly what: string;
+      /** Of one record, and of several. */
+      readonly what: readonly [string, string];
       readonly why: string;
       readonly advice: string;
     } | null
@@ -31,7 +32,10 @@ const KINDS: Readonly<
   hidden: {
     code: "hidden-records",
     severity: (ageMs) => (ageMs > DAY_MS ? "warning" : "info"),
-    what: "wait outside of their table for a record that they refer to",
+    what: [
+      "waits outside of its table for a record that it refers to",
+      "wait outside of their table for a record that they refer to",
+    ],
     why: "the record that they require has been deleted, or has not arrived",
     advice:
       "Connect the device that has it. If nobody has it, they go by themselves once all members have acknowledged; or create it again",
@@ -39,7 +43,7 @@ const KINDS: Readonly<
   quarantined: {
     code: "quarantined-records",
     severity: () => "warning",
-    what: "are refused by this device's schema, or by a plugin",
+    what: ["is refused by this device's schema, or by a plugin", "are refused by this device's schema, or by a plugin"],
     why: "mostly because another record has the same unique value",
     advice:
       "Change or delete one of the two records that want the same value; a record is tried again when something in its model changes, and at every start",
@@ -47,14 +51,20 @@ const KINDS: Readonly<
   deferred: {
     code: "deferred-records",
     severity: (ageMs) => (ageMs > DAY_MS ? "warning" : "info"),
-    what: "are kept back by a plugin, which asked for a later try",
+    what: [
+      "is kept back by a plugin, which asked for a later try",
+      "are kept back by a plugin, which asked for a later try",
+    ],
     why: "a handler of beforeApplyBatch has deferred them",
     advice: "Find out from the plugin what it waits for; without it they enter their table at the next start",
   },
   foreign: {
     code: "foreign-records",
     severity: () => "info",
-    what: "are of a model that this version of the application does not have",
+    what: [
+      "is of a model that this version of the application does not have",
+      "are of a model that this version of the application does not have",
+    ],
     why: "another device runs a newer version, or this one no longer registers the model",
     advice: "Update the application; until then they are kept and passed on",
   },
@@ -71,6 +81,7 @@ export async function examineParked(examination: Examination): Promise<void> {
     for (const { model, kind, n, since } of groups) {
       examination.examined.parkedRecords += n;
       const about = KINDS[kind];
+      if (about === undefined) throw new Error(`parked as "${kind}"`);
       if (about === null) continue;
       const ageMs = Math.max(0, clock.now() - since);
       const name = registry.byNumber.get(model)?.name ?? modelName(db, model) ?? `model ${model}`;
@@ -80,7 +91,7 @@ export async function examineParked(examination: Examination): Promise<void> {
         severity: about.severity(ageMs),
         code: about.code,
         model: name,
-        what: `${counted(n, "record")} of "${name}" ${about.what}, the oldest for ${lasting(ageMs)}`,
+        what: `${counted(n, "record")} of "${name}" ${about.what[n === 1 ? 0 : 1]}, ${n === 1 ? "" : "the oldest "}for ${lasting(ageMs)}`,
         why: `${about.why}: ${reasons.slice(0, 3).join("; ")}`,
         advice: about.advice,
         count: n,
@@ -96,7 +107,7 @@ export async function examineParked(examination: Examination): Promise<void> {
       examination.find({
         severity: "warning",
         code: "records-to-restore",
-        what: `${counted(damaged.length, "record")} of other devices have been changed here, and wait to be fetched again`,
+        what: `${counted(damaged.length, "record")} of other devices ${damaged.length === 1 ? "has" : "have"} been changed here, and ${damaged.length === 1 ? "waits" : "wait"} to be fetched again`,
         why: "only the device that owns a record may change it; until it is restored, this device tells nobody its state",
         advice: "Connect a device that has these records; the journal says what was changed (kind refused-change)",
         count: damaged.length,
@@ -110,7 +121,7 @@ export async function examineParked(examination: Examination): Promise<void> {
       examination.find({
         severity: "warning",
         code: "changes-from-the-future",
-        what: `${count === 1 ? "1 change is" : `${count} changes are`} stamped in the future, the first by ${lasting(physicalMs(due) - clock.now())}, and kept until their time has come`,
+        what: `${count === 1 ? "1 change is" : `${count} changes are`} stamped in the future, the first by ${lasting(physicalMs(due) - clock.now())}, and kept until ${count === 1 ? "its" : "their"} time has come`,
         why: "the clock of the device that made them was ahead",
         advice: "Set the clocks of all devices; nothing is lost meanwhile, but no device can join through this one",
         count,

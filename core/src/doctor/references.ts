@@ -67,7 +67,7 @@ function report(
       severity: "error",
       code: "dangling-references",
       model: name,
-      what: `${counted(count, "row")} of "${table}" refer by ${from.join(", ")} to a row of "${target}" that is not there`,
+      what: `${counted(count, "row")} of "${table}" ${count === 1 ? "refers" : "refer"} by ${from.join(", ")} to a row of "${target}" that is not there`,
       why: "somebody has written or deleted rows with foreign keys turned off",
       advice:
         model === undefined
@@ -82,7 +82,7 @@ function report(
       severity: "warning",
       code: "unfit-identities",
       model: name,
-      what: `${counted(unfit.count, "row")} of "${table}" have an identity that can't travel, and stay on this device`,
+      what: `${counted(unfit.count, "row")} of "${table}" ${unfit.count === 1 ? "has an identity that can't travel, and stays" : "have an identity that can't travel, and stay"} on this device`,
       why: "an identity is text of 1 to 512 characters without white space",
       advice: "Give each of them a uuid; it is sent from then on",
       count: unfit.count,

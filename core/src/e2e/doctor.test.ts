@@ -1,11 +1,12 @@
 import { readFileSync } from "node:fs";
-import { type AnyPlugin, API_VERSION, definePlugin } from "@tidemark/plugin-api";
+import { type AnyPlugin, API_VERSION, definePlugin, TidemarkError } from "@tidemark/plugin-api";
 import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { Examination, type Patient } from "../doctor/examination.js";
 import { judgeStorage, type StorageFigures } from "../doctor/storage.js";
 import { type Diagnosis, FINDING_CODES, type FindingCode, renderDiagnosis } from "../kernel/diagnosis.js";
+import { SeededRandom } from "../testing/seeded-random.js";
 import type { TestKernel } from "../testing/test-kernel.js";
 import { onFile, query, shared, TestLibrary } from "./library.test-support.js";
 
@@ -196,6 +197,21 @@ describe("capture", () => {
     expect(diagnosis.findings[0]!.why).toContain(trigger!.name);
   });
 
+  it("is turned off by what somebody leaves for its triggers, and on again at the next start", async () => {
+    const { a, b } = await filled();
+    onFile(a.database, "INSERT INTO tidemark_applying VALUES (1)");
+    await a.dataSource.query("INSERT INTO tag (uuid, name) VALUES ('unseen', 'unseen')");
+    const diagnosis = await a.tidemark.doctor();
+    expect(brief(diagnosis)).toEqual([{ code: "capture-gap", severity: "error", model: null, count: 1, examples: [] }]);
+    expect(diagnosis.findings[0]!.what).toBe("No change is captured at all");
+    const again = await library.restart("a", a, { role: "found" });
+    expect(again.recordedOf("captureGap").map(({ model }) => model)).toContain("Tag");
+    await again.dataSource.query("INSERT INTO tag (uuid, name) VALUES ('seen', 'seen')");
+    await library.clock.advance(5_000);
+    expect(query(b.database, "SELECT uuid FROM tag WHERE uuid LIKE '%seen'")).toEqual([{ uuid: "seen" }]);
+    expect(codes(await again.tidemark.doctor())).toEqual([]);
+  });
+
   it("warns of triggers that write synced tables by themselves", async () => {
     const { a } = await filled();
     onFile(
@@ -233,10 +249,14 @@ describe("the log", () => {
   it.each([
     ["behind its end", "UPDATE tidemark_stamp SET seq = 4711 WHERE record = 'n12'"],
     ["place that another", "UPDATE tidemark_stamp SET seq = 7 WHERE record IN ('n12', 'n13')"],
-    ["younger than", "UPDATE tidemark_stamp SET hlc = 1 << 52 WHERE record = 'n12'"],
+    ["never reached", "UPDATE tidemark_stamp SET hlc = 1 << 52 WHERE record = 'n12'"],
+    ["without a time", "UPDATE tidemark_stamp SET hlc = -5 WHERE record = 'n12'"],
+    ["never reached", "UPDATE tidemark_state SET hlc = 'noon'"],
     ["not known", "UPDATE tidemark_stamp SET origin = 9 WHERE record = 'n12'"],
-    ["no name", "UPDATE tidemark_stamp SET model = 99 WHERE record = 'n12'"],
-  ])("is damaged where an entry stands, is or has: %s", async (words, damage) => {
+    ["not known", "DELETE FROM tidemark_member"],
+    ["model that has no name", "UPDATE tidemark_stamp SET model = 99 WHERE record = 'n12'"],
+    ["column that has no name", "UPDATE tidemark_stamp SET col = 99 WHERE record = 'n12'"],
+  ])("is damaged where an entry stands or is, as it says: %s", async (words, damage) => {
     const { a } = await filled();
     onFile(a.database, damage);
     const found = (await a.tidemark.doctor()).findings.filter(({ code }) => code === "log-damaged");
@@ -292,7 +312,7 @@ describe("parked records", () => {
     const old = await a.tidemark.doctor();
     expect(old.findings.find(({ code }) => code === "hidden-records")).toMatchObject({
       severity: "warning",
-      what: '1 record of "Note.tags" wait outside of their table for a record that they refer to, the oldest for 2 days',
+      what: '1 record of "Note.tags" waits outside of its table for a record that it refers to, for 2 days',
     });
     expect(old.examined.parkedRecords).toBe(2);
   });
@@ -391,6 +411,53 @@ describe("membership, clock and vectors", () => {
     const behind = await a.tidemark.doctor();
     expect(brief(behind)).toMatchObject([{ code: "clock-ahead", severity: "warning" }]);
     expect(behind.findings[0]!.what).toContain("22 days");
+  });
+});
+
+describe("what can't be examined", () => {
+  it.each([
+    ["The membership of this device", "DELETE FROM tidemark_state"],
+    ["The membership of this device", "DROP TABLE tidemark_peer"],
+    ["The log", "INSERT INTO tidemark_parked SELECT num, 'n12', 'hidden', '', 'no JSON', 0 FROM tidemark_model"],
+    ["What is kept aside", "INSERT INTO tidemark_parked VALUES (1, 'n12', 'nowhere', '', '{}', 0)"],
+    ["The log", "DROP TABLE tidemark_outbox"],
+    ["The log", "DROP TABLE note_tags_tag"],
+  ])("is a finding, and no reason to leave the rest alone: %s after %s", async (subject, damage) => {
+    const { a } = await filled();
+    behindCapture(a, "UPDATE item SET machineId = 4711");
+    onFile(a.database, "PRAGMA foreign_keys = OFF", damage);
+    const { findings, healthy } = await a.tidemark.doctor();
+    expect(healthy).toBe(false);
+    const found = findings.find(({ what }) => what === `${subject} can't be examined`);
+    expect(found).toMatchObject({ severity: "error", code: "not-examined" });
+    expect(found!.advice).toContain("uninstall()");
+    // A look at the rows is the last thing that happens.
+    expect(findings.map(({ code }) => code)).toContain("dangling-references");
+  });
+
+  it("is mended as it says: nothing is lost, and the device is in step again", async () => {
+    const { a, b } = await filled();
+    await b.dataSource.query("INSERT INTO tag (uuid, name) VALUES ('made-here', 'made here')");
+    onFile(b.database, "PRAGMA foreign_keys = OFF", "DELETE FROM tidemark_state");
+    expect(codes(await b.tidemark.doctor())).toContain("not-examined");
+    await b.tidemark.uninstall();
+    const again = await library.restart("b", b, {
+      role: "join",
+      dial: ["a"],
+      random: new SeededRandom(99),
+    });
+    await library.settle(a, again);
+    expect(codes(await again.tidemark.doctor())).toEqual([]);
+    expect(
+      query(a.database, "SELECT uuid FROM tag ORDER BY uuid").map((row) => Object.values(row as object)[0]),
+    ).toEqual(["made-here", "t1", "t2"]);
+  });
+
+  it("is none where the kernel itself says what to do", async () => {
+    const stopped = new TidemarkError({ code: "TIDEMARK_POOL_CLOSED", what: "It ended", why: "so", advice: "Wait" });
+    const examination = new Examination({} as Patient);
+    await expect(examination.attempt("The log", () => Promise.reject(stopped))).rejects.toBe(stopped);
+    expect(examination.findings).toEqual([]);
   });
 });
 

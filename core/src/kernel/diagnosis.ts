@@ -32,6 +32,7 @@ export const FINDING_CODES = [
   "large-wal",
   "little-disk-space",
   "unsafe-settings",
+  "not-examined",
 ] as const;
 
 /** @see FINDING_CODES */
@@ -78,10 +79,14 @@ export interface Diagnosis {
 
 const WORDS: Readonly<Record<Severity, string>> = { error: "ERROR", warning: "Warning", info: "Note" };
 
+function of(count: number, one: string, more = `${one}s`): string {
+  return `${count} ${count === 1 ? one : more}`;
+}
+
 /** A diagnosis as plain text, for a log, a terminal or a support request: it names identities, and no values. */
 export function renderDiagnosis({ healthy, findings, examined, durationMs }: Diagnosis): string {
   const { tables, rows, logEntries, parkedRecords, members } = examined;
-  const head = `${healthy ? "All is well" : "Something needs attention"}: looked at ${rows} rows in ${tables} tables, ${logEntries} log entries, ${parkedRecords} parked records and ${members} members in ${(durationMs / 1_000).toFixed(1)} s.`;
+  const head = `${healthy ? "All is well" : "Something needs attention"}: looked at ${of(rows, "row")} in ${of(tables, "table")}, ${of(logEntries, "log entry", "log entries")}, ${of(parkedRecords, "parked record")} and ${of(members, "member")} in ${(durationMs / 1_000).toFixed(1)} s.`;
   const blocks = findings.map(({ severity, code, what, why, advice, examples }) =>
     [
       `${WORDS[severity]} (${code}): ${what}`,
