@@ -1,6 +1,7 @@
 import type { BatchCounts } from "@tidemark/plugin-api";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
+import { deferForeignKeys } from "../storage/deferred-keys.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { OutsideReferences } from "../storage/outside-references.js";
@@ -256,7 +257,7 @@ export class Applier {
   /** Runs `body` with capture silent: what it writes is no local change. */
   #guarded<T>(tx: LogTransaction, body: () => T): T {
     prepared(tx.db, "INSERT INTO tidemark_applying (on_behalf) VALUES (1)").run();
-    tx.db.pragma("defer_foreign_keys = ON");
+    deferForeignKeys(tx.db);
     const result = body();
     prepared(tx.db, "DELETE FROM tidemark_applying").run();
     return result;
