@@ -103,8 +103,10 @@ class Newcomers {
     const byLevel = [...byModel(options.records)].sort(([one], [other]) => one.level - other.level);
     for (const [model, group] of byLevel) {
       if (model.identity.kind !== "column" || model.localKey === null) continue;
-      if (group.length < WORTH_LOOKING) continue;
-      this.byModel.set(model, this.#candidates(model, group));
+      // Edits and deletions can be told apart without a look into the database.
+      const fit = group.filter((incoming) => isComplete(incoming) && !options.withheld(incoming));
+      if (fit.length < WORTH_LOOKING) continue;
+      this.byModel.set(model, this.#candidates(model, fit));
     }
     this.#withdrawUnsupported();
     for (const [model, group] of this.byModel) this.#assignKeys(model, group);
@@ -149,16 +151,15 @@ class Newcomers {
     return this.#options.tx.db;
   }
 
-  /** The complete, living records of one model of which nothing is here. */
+  /** The records of one model of which nothing is here, out of complete ones. */
   #candidates(model: SyncModel, group: readonly IncomingRecord[]): Map<string, Newcomer> {
-    const { order, withheld, reader } = this.#options;
+    const { order, reader } = this.#options;
     const identities = group.map(({ record }) => record);
     const known = knownHere({ db: this.#db, model, identities, reader });
     const candidates = new Map<string, Newcomer>();
     for (const incoming of group) {
-      const { record, state, values, extra } = incoming;
-      if (!isLiving(state) || extra !== null || known.has(record) || candidates.has(record)) continue;
-      if (values.some(isLongWay) || withheld(incoming)) continue;
+      const { record, state } = incoming;
+      if (known.has(record) || candidates.has(record)) continue;
       const joined = state === SETTLED ? SETTLED : joinStates({ local: UNKNOWN, incoming: state, order }).state;
       if (isLiving(joined)) candidates.set(record, { incoming, state: joined, key: record, targetKeys: [] });
     }
@@ -224,6 +225,11 @@ class Newcomers {
 
 function positionOf({ columns }: SyncModel, column: SyncColumn): number {
   return columns.indexOf(column);
+}
+
+/** Whether all of a living record came, in a form that can be bound as it is. */
+function isComplete({ state, values, extra }: IncomingRecord): boolean {
+  return isLiving(state) && extra === null && !values.some(isLongWay);
 }
 
 /** A value that did not come, or one that only the long way knows how to bind. */
