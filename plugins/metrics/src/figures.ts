@@ -120,11 +120,14 @@ export class Figures {
       series = new Map();
       this.#metrics.set(name, series);
     }
-    const key = JSON.stringify(Object.values(attributes));
+    const values = Object.values(attributes);
+    // Most have one dimension or none; all the values of a metric's series are of the same number.
+    const [only] = values;
+    const key = values.length < 2 && typeof only !== "boolean" ? (only ?? "") : JSON.stringify(values);
     const known = series.get(key);
     if (known !== undefined) return known;
     const together = Object.fromEntries(Object.keys(attributes).map((attribute) => [attribute, OTHERS]));
-    if (series.size >= MAX_SERIES && key !== JSON.stringify(Object.values(together))) {
+    if (series.size >= MAX_SERIES && values.some((value) => value !== OTHERS)) {
       return this.#entryOf(name, together);
     }
     const entry = {
