@@ -398,3 +398,18 @@ describe("references to what is not there", () => {
     await calm(a, b);
   });
 });
+
+describe("what is sent at once", () => {
+  it("takes a single commit that survives a power loss, whatever was changed in it", async () => {
+    const { a, b } = await newPair();
+    await library.settle(a, b);
+    const commits: string[] = [];
+    a.tidemark.events.on("leaseReleased", ({ kind, holder }) => {
+      if (kind === "writer") commits.push(holder);
+    });
+    await boxes(a).insert({ uuid: "box", label: "new" });
+    await library.settle(a, b);
+    expect(await box(b)).toMatchObject({ label: "new" });
+    expect(commits).toEqual(["fold"]);
+  });
+});

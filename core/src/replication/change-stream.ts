@@ -64,6 +64,11 @@ export class ChangeStream {
     return this.#closed || this.#inFlight.size > 0 ? null : this.#position;
   }
 
+  /** Whether the receiver has been sent all that was here once, and hears of what is new as it comes. */
+  get isLive(): boolean {
+    return !this.#closed && this.#phase === "live";
+  }
+
   /** Something may have been added to the log, or room in the window. */
   wake(): void {
     if (this.#closed) return;

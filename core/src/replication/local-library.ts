@@ -100,34 +100,50 @@ export class LocalLibrary {
 
   /**
    * Runs `body` in a write transaction in which the outbox is empty. What was in it is folded first, in slices of their
-   * own where it is much.
+   * own where it is much. `sent`: what it reads is about to leave this device, and its commit survives a power loss.
    */
-  async write<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
+  async write<T>(
+    name: string,
+    body: (tx: LogTransaction) => T,
+    { sent = false }: { readonly sent?: boolean } = {},
+  ): Promise<T> {
     for (;;) {
-      const outcome = await this.#transaction(name, (tx) => {
-        const folded = this.#fold(tx);
-        return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
-      });
+      const outcome = await this.#transaction(
+        name,
+        (tx) => {
+          const folded = this.#fold(tx);
+          return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
+        },
+        sent && this.#foldsAtOnce(),
+      );
       this.#tellFold(outcome.folded, 0);
       if (outcome.folded.emptied) return outcome.result;
     }
   }
 
-  /** Folds whatever the outbox holds; resolves when it was empty at some moment after the call. */
-  fold(): Promise<void> {
-    this.#folding ??= this.#foldAll().finally(() => {
+  /**
+   * Folds whatever the outbox holds; resolves when it was empty at some moment after the call. `sent`: somebody is there to
+   * whom the changes go at once. Then the fold itself survives a power loss, and sending needs no commit of its own.
+   */
+  fold({ sent = false }: { readonly sent?: boolean } = {}): Promise<void> {
+    this.#folding ??= this.#foldAll(sent).finally(() => {
       this.#folding = null;
     });
     return this.#folding;
   }
 
-  async #foldAll(): Promise<void> {
+  async #foldAll(sent: boolean): Promise<void> {
     while (!outboxIsEmpty(this.deps.connection)) {
       const startedMs = this.deps.clock.monotonicMs();
-      const folded = await this.#transaction("fold", (tx) => this.#fold(tx));
+      const folded = await this.#transaction("fold", (tx) => this.#fold(tx), sent && this.#foldsAtOnce());
       this.#tellFold(folded, this.deps.clock.monotonicMs() - startedMs);
       if (folded.emptied) return;
     }
+  }
+
+  /** Whether the next slice will leave nothing in the outbox: of several only the last has to survive a power loss. */
+  #foldsAtOnce(): boolean {
+    return outboxSpan(this.deps.connection) < this.#foldSlice.entries;
   }
 
   #fold(tx: LogTransaction): FoldResult {
@@ -150,11 +166,15 @@ export class LocalLibrary {
       }
     });
     if (found !== null) return found;
-    return await this.write(holder, (tx) => {
-      const result = read(tx.db);
-      if (result === null) throw new Error("the outbox holds something after it was folded");
-      return result;
-    });
+    return await this.write(
+      holder,
+      (tx) => {
+        const result = read(tx.db);
+        if (result === null) throw new Error("the outbox holds something after it was folded");
+        return result;
+      },
+      { sent: true },
+    );
   }
 
   /** The latest time that is taken from a peer: further in the future than any clock may be off. */
@@ -236,11 +256,12 @@ export class LocalLibrary {
   }
 
   /** A write transaction with the log's shared state, saved at its end; a rollback forgets what memory had taken up. */
-  async #transaction<T>(name: string, body: (tx: LogTransaction) => T): Promise<T> {
+  async #transaction<T>(name: string, body: (tx: LogTransaction) => T, durable = false): Promise<T> {
     const { writer, clock, members } = this.deps;
     try {
       const { result, moved } = await writer.run({
         name,
+        durable,
         body: (db) => {
           const tx = new LogTransaction(db, () => clock.now());
           const result = body(tx);

@@ -78,6 +78,12 @@ export class Replicator implements TransportHost, SessionObserver {
     return [...this.#sessions];
   }
 
+  /** Whether any peer is there to whom changes go at once. */
+  get sends(): boolean {
+    for (const session of this.#sessions) if (session.sends) return true;
+    return false;
+  }
+
   /** Founds the library if that is this device's part; then connections are welcome. */
   async start(): Promise<void> {
     const { connection, settings, clock, random, members, writer, events } = this.#library.deps;
@@ -506,6 +512,8 @@ export class Replicator implements TransportHost, SessionObserver {
   /** Peers that could not be served while something was not as the library has it. */
   #tellReadyAgain(): void {
     const { connection } = this.#library.deps;
+    // After each round; and nearly never is anybody put off.
+    if (!this.sessions.some(({ isPutOff }) => isPutOff)) return;
     if (!this.#running || readState(connection).ready === 0 || isUnsettled(connection)) return;
     for (const session of this.#sessions) session.tellReadyAgain();
   }

@@ -170,6 +170,16 @@ export class Session {
     return this.#closed;
   }
 
+  /** Whether the peer is sent what is new here at once. */
+  get sends(): boolean {
+    return !this.#closed && this.#stream !== null && this.#stream.isLive;
+  }
+
+  /** Whether the peer waits for the word that it can be served. */
+  get isPutOff(): boolean {
+    return this.#putOff;
+  }
+
   /** Takes the connection over; call once. */
   open(): void {
     this.#connection.open({
