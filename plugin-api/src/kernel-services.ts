@@ -79,6 +79,11 @@ export interface LogMaintenance {
   dryRun(options?: { readonly upToHlc?: number }): Promise<PruneResult>;
   /** Gives free pages back to the file system, where the application has chosen `auto_vacuum`. Pages given back. */
   compact(): Promise<number>;
+  /**
+   * After so many milliseconds without a word a member lapses, and nobody waits for it: `membership.maxOfflineMs`. Known
+   * while plugins are activated, for settings that may not contradict it.
+   */
+  readonly maxOfflineMs: number;
   /** Entries in the log and bytes in all sync tables. */
   size(): Promise<{ readonly logEntries: number; readonly bytes: number }>;
 }

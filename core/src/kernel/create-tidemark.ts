@@ -77,7 +77,9 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
 
   let engine: Engine | undefined;
   // Plugins may ask for these while they are activated, and use them once the kernel runs.
-  const offered = offeredServices(() => engine?.services);
+  // As the start resolves it; until then as it was passed.
+  let { maxOfflineMs } = shaped.membership;
+  const offered = offeredServices({ current: () => engine?.services, maxOfflineMs: () => maxOfflineMs });
   services.provide({ token: recordKeys, service: offered.recordKeys, by: "kernel" });
   services.provide({ token: logMaintenance, service: offered.logMaintenance, by: "kernel" });
   services.provide({ token: syncFigures, service: offered.syncFigures, by: "kernel" });
@@ -86,6 +88,7 @@ function createKernel(options: TidemarkOptions, createEngine: EngineFactory): Ti
     steps: {
       async start() {
         const resolved = await resolveConfig({ settings, plugins, env, readFile: readText });
+        maxOfflineMs = resolved.membership.maxOfflineMs;
         await host.activate(resolved.plugins);
         for (const { declaration, pluginId } of host.entities()) {
           const { entity, ...entityOptions } = declaration;

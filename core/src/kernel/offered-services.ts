@@ -2,7 +2,13 @@ import type { KernelServices } from "./engine.js";
 import { kernelErrors } from "./errors.js";
 
 /** Kernel services that plugins can hold before the engine exists; each call goes to the engine of that moment. */
-export function offeredServices(current: () => KernelServices | undefined): KernelServices {
+export function offeredServices({
+  current,
+  maxOfflineMs,
+}: {
+  readonly current: () => KernelServices | undefined;
+  readonly maxOfflineMs: () => number;
+}): KernelServices {
   const running = (): KernelServices => {
     const services = current();
     if (services === undefined) throw kernelErrors.serviceNotRunning();
@@ -21,6 +27,9 @@ export function offeredServices(current: () => KernelServices | undefined): Kern
       dryRun: async (options) => running().logMaintenance.dryRun(options),
       compact: async () => running().logMaintenance.compact(),
       size: async () => running().logMaintenance.size(),
+      get maxOfflineMs() {
+        return maxOfflineMs();
+      },
     },
     syncFigures: {
       peers: async () => running().syncFigures.peers(),

@@ -37,6 +37,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
   };
 
   return {
+    maxOfflineMs: deps.settings.membership.maxOfflineMs,
     async acknowledge() {
       replicator.acknowledge();
     },

@@ -118,6 +118,7 @@ export class FakeEngine implements Engine {
       dryRun: async () => NOTHING_TO_PRUNE,
       compact: async () => 0,
       size: async () => ({ logEntries: 0, bytes: 0 }),
+      maxOfflineMs: 30 * 24 * 3_600_000,
     },
     syncFigures: {
       peers: async () => [],

@@ -244,3 +244,20 @@ describe("a member that stays away", () => {
     expect(await logEntries(a)).toBe(0);
   });
 });
+
+describe("a device that is to keep entries for their age", () => {
+  const strategy = "acknowledged-and-older-than";
+  const membership = { maxOfflineMs: 10 * 24 * 3_600_000 };
+
+  it("does not start if that is longer than anybody could ask for them", async () => {
+    const started = library.device("a", { strategy, keepDays: 10.5 }, { settings: { membership } });
+    await expect(started).rejects.toMatchObject({
+      cause: { code: "TIDEMARK_ACK_PRUNING_KEEPS_TOO_LONG", details: { keepDays: 10.5, ...membership } },
+    });
+  });
+
+  it("starts if members may be away for so long", async () => {
+    const a = await library.device("a", { strategy, keepDays: 10 }, { settings: { membership } });
+    expect(a.tidemark.state).toBe("running");
+  });
+});

@@ -20,6 +20,7 @@ import {
 import { type AckPruningSettings, ackPruning } from "./index.js";
 
 export class FakeMaintenance implements LogMaintenance {
+  readonly maxOfflineMs = 30 * 24 * 3_600_000;
   acknowledgements = 0;
   readonly pruned: NonNullable<Parameters<LogMaintenance["prune"]>[0]>[] = [];
   compactions = 0;

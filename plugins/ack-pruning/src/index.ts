@@ -1,6 +1,7 @@
 import { API_VERSION, definePlugin, logMaintenance, syncFigures } from "@tidemark/plugin-api";
 import { Blockers } from "./blockers.js";
 import { ackPruningControl } from "./control.js";
+import { ackPruningErrors } from "./errors.js";
 import { Pruner } from "./pruner.js";
 import { ackPruningSettings } from "./settings.js";
 import { Upkeep } from "./upkeep.js";
@@ -13,6 +14,8 @@ export {
   type PruneOutcome,
 } from "./control.js";
 export type { AckPruningSettings } from "./settings.js";
+
+const DAY_MS = 24 * 3_600_000;
 
 /**
  * Acknowledges what has become durable here, and forgets what every member has. Provides {@link ackPruningControl}.
@@ -34,6 +37,10 @@ export const ackPruning = definePlugin({
   },
   activate({ config: settings, hooks, events, services, subscriptions, clock, logger, signal }) {
     const maintenance = services.get(logMaintenance);
+    const { keepDays = 0 } = settings;
+    if (keepDays * DAY_MS > maintenance.maxOfflineMs) {
+      throw ackPruningErrors.keepsTooLong({ keepDays, maxOfflineMs: maintenance.maxOfflineMs });
+    }
     const pruner = new Pruner({ maintenance, clock, settings, isStopped: () => signal.aborted });
     const { warnAfterMs } = settings;
     const blockers = new Blockers({ maintenance, figures: services.get(syncFigures), clock, logger, warnAfterMs });

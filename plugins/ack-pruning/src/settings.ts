@@ -15,7 +15,10 @@ export const ackPruningSettings = z
      * (`acknowledged-and-older-than`). Default `acknowledged`.
      */
     strategy: z.enum(["acknowledged", "acknowledged-and-older-than"]).default("acknowledged"),
-    /** How long entries are kept at least, in days, 0–36,500. Required by `acknowledged-and-older-than`, and only there. */
+    /**
+     * How long entries are kept at least, in days, 0 to `membership.maxOfflineMs` of the kernel. Required by
+     * `acknowledged-and-older-than`, and only there.
+     */
     keepDays: z.number().min(0).max(36_500).optional(),
     /** How long acknowledgements are gathered before one is sent, in milliseconds. Default 1,000. */
     acknowledgeDelayMs: delayMs.default(1_000),
