@@ -14,6 +14,7 @@ import { lookups } from "./lookups.js";
 import { memory } from "./memory.js";
 import { merge } from "./merge.js";
 import { orm } from "./orm.js";
+import { parallelBackfill } from "./parallel-backfill.js";
 import { prune } from "./prune.js";
 import { responsiveness } from "./responsiveness.js";
 import { start } from "./start.js";
@@ -24,6 +25,7 @@ export const allCases: readonly BenchCase[] = [
   backfill,
   backfillRandomIds,
   backfillMillion,
+  parallelBackfill,
   lookups,
   orm,
   live,

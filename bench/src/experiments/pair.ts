@@ -35,9 +35,15 @@ export class Pair {
   }
 
   /** Starts the receiver; resolves with the time that it took to be ready. */
-  async join(): Promise<number> {
+  async join(options: Pick<StartInput, "without"> = {}): Promise<number> {
     await this.server.ask("figures", null);
-    await this.receiver.ask("start", { deviceId: SECOND_DEVICE, role: "join", listen: false, peers: [this.#url] });
+    await this.receiver.ask("start", {
+      deviceId: SECOND_DEVICE,
+      role: "join",
+      listen: false,
+      peers: [this.#url],
+      ...options,
+    });
     return (await this.receiver.ask("ready", null)).afterMs;
   }
 

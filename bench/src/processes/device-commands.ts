@@ -53,6 +53,8 @@ export interface StartInput {
   readonly watchLoop?: boolean;
   /** Whether the log is kept until `prune` or `settle` is asked for. Default false. */
   readonly keepLog?: boolean;
+  /** Plugins that are turned off. */
+  readonly without?: readonly string[];
 }
 
 export interface StartOutput {

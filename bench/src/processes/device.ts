@@ -72,7 +72,15 @@ export class Device {
     return { durationMs: systemClock.monotonicMs() - startedMs };
   }
 
-  async start({ deviceId, role, listen, peers, watchLoop = true, keepLog = false }: StartInput): Promise<StartOutput> {
+  async start({
+    deviceId,
+    role,
+    listen,
+    peers,
+    watchLoop = true,
+    keepLog = false,
+    without = [],
+  }: StartInput): Promise<StartOutput> {
     this.#resetFigures();
     if (watchLoop) this.#loopDelay.enable();
     this.#startedMs = systemClock.monotonicMs();
@@ -84,6 +92,7 @@ export class Device {
         library: { id: "bench", secret: "the benchmark's own secret", role },
         device: { id: deviceId, name: role },
         plugins: {
+          ...Object.fromEntries(without.map((plugin) => [plugin, false])),
           ...(keepLog && { "ack-pruning": { settings: { pruneDelayMs: LONGEST_DELAY_MS } } }),
           websocket: {
             settings: {
