@@ -32,10 +32,14 @@ let short: number;
 beforeEach(() => {
   library = new TestLibrary({ entities: [Shelf, Book], declarations: shared(Shelf, Book) });
   short = 0;
-  const insertMany = RowWriter.prototype.insertMany;
-  vi.spyOn(RowWriter.prototype, "insertMany").mockImplementation(function (this: RowWriter, count, bind) {
-    insertMany.call(this, count, bind);
-    short += count;
+  const { insertAll, insertColumns } = RowWriter.prototype;
+  vi.spyOn(RowWriter.prototype, "insertAll").mockImplementation(function (this: RowWriter, rows) {
+    insertAll.call(this, rows);
+    short += rows.length;
+  });
+  vi.spyOn(RowWriter.prototype, "insertColumns").mockImplementation(function (this: RowWriter, columns) {
+    insertColumns.call(this, columns);
+    short += columns[0]!.length;
   });
 });
 afterEach(async () => {

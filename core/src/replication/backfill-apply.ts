@@ -58,13 +58,18 @@ export function checkServedPage(
   const stretch: Stretch = [after, rows.upTo];
   for (const group of records.groups) {
     if (group.m !== model) throw replicationErrors.malformed({ reason: "a page of a backfill holds another model" });
-    for (const identity of identitiesOf(group)) {
-      if (!holds(stretch, identity)) {
-        throw replicationErrors.malformed({ reason: "a page of a backfill holds a record from outside of its range" });
-      }
+    if (!outermostOf(group).every((identity) => holds(stretch, identity))) {
+      throw replicationErrors.malformed({ reason: "a page of a backfill holds a record from outside of its range" });
     }
   }
   return { peer, model, stretch, records, count: recordCountOf(records), floor: rows.floor };
+}
+
+/** If all of these lie in a range, the others do: the identities of a block are in order. */
+function outermostOf({ r, k }: WireGroup): readonly string[] {
+  const single = r.map(([identity]) => identity);
+  if (k === undefined || k.identities.length === 0) return single;
+  return [...single, k.identities[0]!, k.identities.at(-1)!];
 }
 
 function identitiesOf({ r, k }: WireGroup): readonly string[] {
@@ -95,7 +100,6 @@ export async function applyServedPage(
   const { model: name, stretch } = page;
   const { registry, connection, clock } = library.deps;
   const model = registry.byName.get(name);
-  const served = new Set(page.records.groups.flatMap((group) => identitiesOf(group)));
   // Only pages close ranges, one page at a time: what is open now is open in the transaction too.
   const last = isComplete(order, advanced(loadBackfill(connection), page));
   let record: BackfillRecord | null = null;
@@ -114,10 +118,13 @@ export async function applyServedPage(
         const [after, upTo] = stretch;
         // Where all that was served is new here, and nothing else is in the range, there is nothing to settle.
         const alone =
-          inserted === served.size &&
+          inserted === page.count &&
           model !== undefined &&
           library.deps.reader.countWithin(tx.db, model, { after, upTo }) === inserted;
-        if (model !== undefined && !alone) settleRange(library, tx, model, record, stretch, served);
+        if (model !== undefined && !alone) {
+          const served = new Set(page.records.groups.flatMap(identitiesOf));
+          settleRange(library, tx, model, record, stretch, served);
+        }
         saveBackfill(tx.db, record);
         if (last) completeBackfill(library, tx, servers, record);
       },

@@ -66,7 +66,13 @@ export function checkWireRecords(input: unknown): WireRecords {
     if (!(group.k instanceof WireBlock)) throw malformed("a block of records where none can be");
     if (group.k.columns.length !== columns.length)
       throw malformed("a block of records has other columns than its group");
-    records += group.k.identities.length;
+    const { identities } = group.k;
+    for (let row = 1; row < identities.length; row++) {
+      if (compareIdentities(identities[row - 1]!, identities[row]!) >= 0) {
+        throw malformed("the identities of a block are not in order");
+      }
+    }
+    records += identities.length;
   }
   if (records > MAX_RECORDS) throw malformed("it holds too many records");
   return input as WireRecords;
@@ -121,12 +127,7 @@ function decodeBlock(model: SyncModel, names: readonly string[], block: WireBloc
     names.length === model.columns.length && model.columns.every(({ name }, index) => name === names[index]);
   if (!straight || model.identity.kind !== "column") return null;
   const { identities } = block;
-  for (let row = 0; row < identities.length; row++) {
-    identity(identities[row]);
-    if (row > 0 && compareIdentities(identities[row - 1]!, identities[row]!) >= 0) {
-      throw malformed("the identities of a block are not in order");
-    }
-  }
+  for (const it of identities) identity(it);
   const columns = model.columns.map((column, index) => {
     const values = block.columns[index]!;
     if (column.reference === null) {

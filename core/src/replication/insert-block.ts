@@ -41,7 +41,7 @@ export function insertBlock({ tx, block, from, to, lookup, reader, writer }: Ins
   const { model, columns } = block;
   const { db } = tx;
   const identities = block.identities.slice(from, to);
-  const known = knownHere({ db, model, identities, reader });
+  const known = knownHere({ db, model, identities, ascending: true, reader });
   const targets = targetsOf({ tx, block, from, to, lookup });
   const short = rowsOfShortWay({ block, from, to, known, targets });
   const rows: number[] = [];
@@ -49,29 +49,24 @@ export function insertBlock({ tx, block, from, to, lookup, reader, writer }: Ins
   for (let row = from; row < to; row++) (short[row - from] === 1 ? rows : rest).push(row);
   if (rows.length === 0) return rest;
 
+  const inserted = rest.length === 0 ? identities : rows.map((row) => block.identities[row]!);
   const integerKeys = model.localKey!.kind === "integer";
-  const keyOf = integerKeys ? keysFrom(writer.highestKey()) : (place: number) => block.identities[rows[place]!]!;
+  const keys: readonly LocalKey[] = integerKeys ? keysAfter(writer.highestKey(), rows.length) : inserted;
   // Before anything is written, so that records may refer to each other.
   const own = new Map<number, LocalKey>();
   if (targets.some(({ column }) => column.reference!.target === model)) {
-    for (let place = 0; place < rows.length; place++) own.set(rows[place]!, keyOf(place));
+    for (let place = 0; place < rows.length; place++) own.set(rows[place]!, keys[place]!);
   }
-  const bindings = model.columns.map((column, index) =>
+  const bound = model.columns.map((column, index) =>
     column.reference === null
-      ? valueBinding(column, columns[index]!)
-      : targetBinding(
+      ? boundValues(column, columns[index]!, rows)
+      : boundTargets(
           targets.find((it) => it.column === column)!,
           column.reference.byIdentity ? (row) => block.identities[row]! : (row) => own.get(row)!,
+          rows,
         ),
   );
-  orRefused(() =>
-    writer.insertMany(rows.length, (place, bound) => {
-      const row = rows[place]!;
-      if (integerKeys) bound.push(keyOf(place));
-      bound.push(block.identities[row]);
-      for (const bind of bindings) bound.push(bind(row));
-    }),
-  );
+  orRefused(() => writer.insertColumns([...(integerKeys ? [keys] : []), inserted, ...bound]));
   for (const [row, key] of own) lookup.changed(model, block.identities[row]!, key);
   return rest;
 }
@@ -99,6 +94,7 @@ function targetsOf({
       const at = dictionary.at[row]!;
       if (at > 0) wanted[at - 1] = 1;
     }
+    if (lives.allUnstamped(column.reference!.target)) return wanted;
     for (let place = 0; place < wanted.length; place++) {
       const identity = dictionary.values[place] as string;
       if (wanted[place] === 1 && !(column.reference!.target === model && own!.has(identity))) {
@@ -166,23 +162,28 @@ function rowsOfShortWay({
   return short;
 }
 
-function valueBinding(column: SyncColumn, values: SettledBlock["columns"][number]): (row: number) => unknown {
-  const { affinity } = column;
-  if (!isDictionary(values)) return (row) => bindWireValue(values[row]!, affinity);
+function boundValues(
+  { affinity }: SyncColumn,
+  values: SettledBlock["columns"][number],
+  rows: readonly number[],
+): readonly unknown[] {
+  if (!isDictionary(values)) return rows.map((row) => bindWireValue(values[row]!, affinity));
   const { at } = values;
   const distinct = values.values.map((value: WireValue) => bindWireValue(value, affinity));
-  return (row) => (at[row] === 0 ? null : distinct[at[row]! - 1]);
+  return rows.map((row) => (at[row] === 0 ? null : distinct[at[row]! - 1]));
 }
 
-function targetBinding(
-  { column, at, keys, rows }: Targets,
+function boundTargets(
+  targets: Targets,
   /** What refers to a record of this stretch. */
   own: (row: number) => LocalKey,
-): (row: number) => unknown {
-  return (row) => {
+  rows: readonly number[],
+): readonly unknown[] {
+  const { column, at, keys } = targets;
+  return rows.map((row) => {
     const place = at[row]! - 1;
-    return place < 0 ? null : (keys[place] ?? bindable(own(rows[place]!), column));
-  };
+    return place < 0 ? null : (keys[place] ?? bindable(own(targets.rows[place]!), column));
+  });
 }
 
 /** SQLite turns a number into an integer where the column's affinity says so; elsewhere it has to be one already. */
@@ -190,10 +191,9 @@ function bindable(key: LocalKey, { affinity }: SyncColumn): LocalKey {
   return typeof key === "number" && affinity !== "integer" && affinity !== "numeric" ? BigInt(key) : key;
 }
 
-/** The keys after the highest one, by their place. */
-function keysFrom(highest: bigint): (place: number) => LocalKey {
+function keysAfter(highest: bigint, count: number): readonly LocalKey[] {
   const first = Number(highest) + 1;
   // Far from the end of what a number keeps exactly.
-  if (first < 2 ** 52) return (place) => first + place;
-  return (place) => highest + BigInt(place + 1);
+  if (first < 2 ** 52) return Array.from({ length: count }, (_, place) => first + place);
+  return Array.from({ length: count }, (_, place) => highest + BigInt(place + 1));
 }

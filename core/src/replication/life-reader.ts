@@ -20,15 +20,17 @@ export class LifeReader {
     this.#wanted.set(model, records);
   }
 
+  /** Whether no record of the model has a stamp, so that none needs to be wanted: most models, most of the time. */
+  allUnstamped(model: SyncModel): boolean {
+    const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)");
+    return any.pluck().get(model.number) === 0;
+  }
+
   of(model: SyncModel, record: string): Stamp {
     let lives = this.#lives.get(model);
     if (lives === undefined) {
       lives = new Map();
-      // Most models have no stamps at all most of the time.
-      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)")
-        .pluck()
-        .get(model.number);
-      if (any === 1) {
+      if (!this.allUnstamped(model)) {
         for (const [name, logged] of loadLogged(this.#db, model.number, [...(this.#wanted.get(model) ?? [])])) {
           lives.set(name, lifeOf(stateOf(logged, true)));
         }

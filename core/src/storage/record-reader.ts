@@ -157,10 +157,15 @@ export class RecordReader {
     identities: readonly string[],
     column: string = localKeyColumn(model),
   ): Map<string, RowKey> {
-    const statement = this.#rows(db, this.#plan(model).keys(column).ofMany);
+    const statement = this.#statement(db, this.#plan(model).keys(column).ofMany, plainExact);
     const found = new Map<string, RowKey>();
-    for (const wanted of chunks(identities, JSON.stringify)) {
-      for (const [record, key] of statement.all(wanted) as [string, bigint | string][]) found.set(record, rowKey(key));
+    for (let from = 0; from < identities.length; from += CHUNK) {
+      const wanted = identities.slice(from, from + CHUNK);
+      const keys = statement.all(JSON.stringify(wanted)) as (bigint | string | null)[];
+      for (let index = 0; index < wanted.length; index++) {
+        const key = keys[index]!;
+        if (key !== null) found.set(wanted[index]!, rowKey(key));
+      }
     }
     return found;
   }
@@ -381,7 +386,8 @@ function keySqlOf(model: SyncModel): (column: string) => KeySql {
       const wanted = `FROM json_each(?) AS wanted CROSS JOIN ${table} AS m`;
       sql = {
         ofOne: `SELECT ${key} FROM ${table} WHERE ${identity} = ?`,
-        ofMany: `SELECT m.${identity}, m.${key} ${wanted} ON m.${identity} = wanted.value`,
+        // One value for each that is wanted, in their order: the left side of a LEFT JOIN is the outer loop.
+        ofMany: `SELECT m.${key} FROM json_each(?) AS wanted LEFT JOIN ${table} AS m ON m.${identity} = wanted.value`,
         back: `SELECT m.${key}, m.${identity} ${wanted} ON m.${key} = wanted.value`,
       };
       known.set(column, sql);

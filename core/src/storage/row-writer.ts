@@ -102,21 +102,37 @@ export class RowWriter {
 
   /** Inserts complete rows: the integer key if the model has one, the identity, then all columns in their order. */
   insertAll(rows: readonly (readonly Exclude<Bindable, RawText>[])[]): void {
-    this.insertMany(rows.length, (row, bound) => {
-      for (const value of rows[row]!) bound.push(value);
+    this.#insertMany(rows.length, rows[0]?.length ?? 0, (bound, first, size, width) => {
+      for (let row = 0; row < size; row++) {
+        for (let column = 0; column < width; column++) bound[row * width + column] = rows[first + row]![column];
+      }
     });
   }
 
-  /** The same, where `bind` appends what is bound for a row: a statement costs more than a row that it inserts. */
-  insertMany(count: number, bind: (row: number, bound: unknown[]) => void): void {
-    const width = (this.model.localKey?.kind === "integer" ? 2 : 1) + this.model.columns.length;
+  /** The same, column by column. */
+  insertColumns(columns: readonly (readonly unknown[])[]): void {
+    this.#insertMany(columns[0]!.length, columns.length, (bound, first, size, width) => {
+      for (let column = 0; column < width; column++) {
+        const values = columns[column]!;
+        for (let row = 0; row < size; row++) bound[row * width + column] = values[first + row];
+      }
+    });
+  }
+
+  /** As many rows in a statement as it may have parameters: a statement costs more than a row that it inserts. */
+  #insertMany(
+    count: number,
+    width: number,
+    bind: (bound: unknown[], first: number, size: number, width: number) => void,
+  ): void {
     let next = 0;
     for (const most of ROWS_AT_ONCE) {
       const size = Math.max(1, Math.min(most, Math.floor(MOST_PARAMETERS / width)));
-      while (count - next >= size) {
-        const bound: unknown[] = [];
-        for (const end = next + size; next < end; next++) bind(next, bound);
-        this.#insertion(size).run(bound);
+      if (count - next < size) continue;
+      const bound: unknown[] = new Array(size * width);
+      for (const statement = this.#insertion(size); count - next >= size; next += size) {
+        bind(bound, next, size, width);
+        statement.run(bound);
       }
     }
   }

@@ -14,8 +14,8 @@ export interface LookupStatements {
 
 /** `SELECT key FROM table WHERE identity = ?`, and nothing else. */
 const SINGLE = /^SELECT "\w+" FROM "\w+" WHERE "\w+" = \?$/;
-/** `SELECT identity, key FROM json_each(?) AS wanted …`, which a page of rows begins otherwise. */
-const BULK = /^SELECT m\."\w+", m\."\w+" FROM json_each\(\?\) AS wanted/;
+/** `SELECT key FROM json_each(?) AS wanted LEFT JOIN …`, or the same with the identity; a page of rows begins otherwise. */
+const BULK = /^SELECT m\."\w+"(, m\."\w+")? FROM json_each\(\?\) AS wanted (LEFT|CROSS) JOIN/;
 
 export function countLookups(tables: readonly string[]): LookupStatements {
   let single = 0;

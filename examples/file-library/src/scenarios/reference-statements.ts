@@ -27,8 +27,8 @@ export interface ReferenceStatementCounts {
 
 /** `SELECT key FROM table WHERE identity = ?`, and nothing else. */
 const SINGLE = /^SELECT "\w+" FROM "\w+" WHERE "\w+" = \?$/;
-/** `SELECT identity, key FROM json_each(?) AS wanted …`, which a page of rows begins otherwise. */
-const MANY = /^SELECT m\."\w+", m\."\w+" FROM json_each\(\?\) AS wanted/;
+/** `SELECT key FROM json_each(?) AS wanted LEFT JOIN …`, or the same with the identity; a page of rows begins otherwise. */
+const MANY = /^SELECT m\."\w+"(, m\."\w+")? FROM json_each\(\?\) AS wanted (LEFT|CROSS) JOIN/;
 
 export function countReferenceStatements(): ReferenceStatements {
   let batched = 0;
