@@ -6,8 +6,8 @@ export const ROWS_PER_TRANSACTION = 1_000;
 
 /**
  * What one would write by hand: a prepared insert per table, in transactions of a thousand rows, all keys known. The
- * write-ahead log, the cache and the foreign keys are those that Tidemark's own connection has; the last commit makes
- * everything durable, as the fence of a device does before it says that it is ready.
+ * write-ahead log and the foreign keys are those that Tidemark's own connection has, and the cache is four times as large;
+ * the last commit makes everything durable, as the fence of a device does before it says that it is ready.
  */
 export function insertRows(db: Database.Database, dataset: Dataset): void {
   for (const [table, rows] of Object.entries(dataset) as [TableName, Dataset[TableName]][]) {

@@ -7,6 +7,7 @@ import { websocketAddress } from "@tidemark/plugin-websocket";
 import { DataSource } from "typeorm";
 import { markArrival } from "../experiments/marker.js";
 import { benchEntities, benchModels } from "../library/models.js";
+import { giveSpaceBack } from "../library/schema.js";
 import { machineMs, pause, systemClock } from "../system-clock.js";
 import { allPlugins } from "./all-plugins.js";
 import { cpuMsSince } from "./cpu-time.js";
@@ -66,6 +67,7 @@ export class Device {
         database: file,
         entities: benchEntities,
         synchronize: true,
+        prepareDatabase: giveSpaceBack,
       }),
     );
     await this.#dataSource.initialize();
@@ -152,10 +154,15 @@ export class Device {
     for (;;) {
       await maintenance.acknowledge();
       await maintenance.prune();
-      const { logEntries, outbox } = await this.tidemark.status();
-      if (logEntries === 0 && outbox === 0) break;
+      const { outbox } = await this.tidemark.status();
+      // What is forgotten is no entry of the log any more, and swept away later.
+      const [swept] = await this.dataSource.query<unknown[]>(
+        'SELECT 1 WHERE NOT EXISTS (SELECT 1 FROM "tidemark_stamp")',
+      );
+      if (swept !== undefined && outbox === 0) break;
       await pause(SETTLE_POLL_MS);
     }
+    await maintenance.compact();
     await this.dataSource.query("PRAGMA wal_checkpoint(TRUNCATE)");
     return { fileBytes: statSync(this.dataSource.options.database as string).size };
   }

@@ -3,7 +3,7 @@ import Database from "better-sqlite3";
 import { makeDataset, rowCount } from "../library/dataset.js";
 import { gzippedJsonBytes } from "../library/gzipped-json.js";
 import { configure, insertRows, ROWS_PER_TRANSACTION } from "../library/insert-rows.js";
-import { createSchema } from "../library/schema.js";
+import { createSchema, giveSpaceBack } from "../library/schema.js";
 import { systemClock } from "../system-clock.js";
 import { cpuMsSince } from "./cpu-time.js";
 import { saveByOrm } from "./orm-rows.js";
@@ -12,9 +12,9 @@ import type { BareOutput, RowsCommands, RowsInput } from "./rows-commands.js";
 import { serve } from "./serve.js";
 
 /** The main file of the process without Tidemark. */
-async function insertAll({ file, dataset: options }: RowsInput): Promise<BareOutput> {
+async function insertAll({ file, dataset: options }: RowsInput, prepare?: typeof giveSpaceBack): Promise<BareOutput> {
   const dataset = makeDataset(options);
-  await createSchema(file);
+  await createSchema(file, prepare);
   const db = new Database(file);
   configure(db);
   const cpu = process.cpuUsage();
@@ -46,10 +46,10 @@ function updateContents(file: string, rows: number): number {
 
 serve<RowsCommands>({
   seed: async (input) => {
-    await insertAll(input);
+    await insertAll(input, giveSpaceBack);
     return null;
   },
-  bare: insertAll,
+  bare: (input) => insertAll(input),
   updates: ({ file, rows }) => ({ durationMs: updateContents(file, rows) }),
   ownWrites: timeOwnWrites,
   orm: saveByOrm,

@@ -6,6 +6,7 @@ import { WebSocket } from "ws";
 import { delayWithinLimits } from "./close-code.js";
 import { displayUrl } from "./peer-url.js";
 import type { ResolvedWebsocketSettings } from "./settings.js";
+import { SOCKET_OPTIONS } from "./socket-options.js";
 
 export interface DiallerDeps {
   readonly url: URL;
@@ -45,7 +46,7 @@ export class Dialler {
   dial(): void {
     const { url, clock, maxFrameBytes, handshakeTimeoutMs } = this.#deps;
     this.#timer = undefined;
-    const ws = new WebSocket(url, { perMessageDeflate: false, maxPayload: maxFrameBytes });
+    const ws = new WebSocket(url, { ...SOCKET_OPTIONS, maxPayload: maxFrameBytes });
     this.#connecting = ws;
     this.#deps.onSocket(ws);
     let reason = "the peer hung up during the handshake";

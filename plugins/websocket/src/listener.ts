@@ -8,6 +8,7 @@ import type { Clock, Logger, Subscription } from "@tidemark/plugin-api";
 import { type WebSocket, WebSocketServer } from "ws";
 import { listenError } from "./errors.js";
 import { socketUrl } from "./peer-url.js";
+import { SOCKET_OPTIONS } from "./socket-options.js";
 
 export interface ListenerDeps {
   readonly host: string;
@@ -37,7 +38,7 @@ export class Listener {
     this.#upgrader = new WebSocketServer({
       noServer: true,
       clientTracking: false,
-      perMessageDeflate: false,
+      ...SOCKET_OPTIONS,
       maxPayload: deps.maxFrameBytes,
     });
     this.#http.on("connection", (socket) => this.#connected(socket));
