@@ -140,6 +140,41 @@ describe("a database that was restored from a backup", () => {
     expect(await statusOf(back)).toMatchObject({ membership: "member" });
   });
 
+  it("is found out by whoever has more of it than it tells itself, also where it does not notice it", async () => {
+    const a = await library.device("a", patient);
+    const peer = new ScriptedPeer({
+      network: library.network,
+      address: "s",
+      dial: "a",
+      now: () => library.clock.now(),
+    });
+    const first = await peer.connect();
+    await first.introduce();
+    const { origin, hlc, members } = await first.join();
+    await first.next("pull");
+    const tell = (session: typeof first, entry: number) =>
+      session.send({
+        ...{ t: "page", n: 1, position: 0, records: { origins: [], groups: [] } },
+        end: { vector: { [origin]: entry }, members, removals: [], vectors: {} },
+      });
+    tell(first, hlc + 10);
+    await first.next("applied");
+    const again = async (token: number, entry: number) => {
+      const next = peer.nextSession();
+      await peer.stop();
+      await peer.start();
+      const session = await next;
+      await session.introduce({ origin, members, token, vector: { [origin]: entry } });
+      for (let turn = 0; turn < 20; turn++) await library.clock.settle();
+      return session;
+    };
+    await again(2, hlc + 10);
+    expect((await statusOf(a)).removals).toEqual([]);
+    await again(3, hlc + 9);
+    expect((await statusOf(a)).removals).toMatchObject([{ origin, kind: "regressed" }]);
+    await peer.stop();
+  });
+
   it("is found out by its session token where it has nothing to be found out by otherwise", async () => {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });

@@ -322,6 +322,46 @@ describe("several servers", () => {
     expect(pruned).toBe(0);
   });
 
+  it("one after the other leave the joiner with what all of them had: what only the second had heard of is pulled", async () => {
+    let meanwhile: () => Promise<unknown> = async () => {};
+    let runs = 0;
+    const a = await library.device("a", { settings });
+    await fill(a);
+    const b = await library.device("b", { dial: ["a"], settings });
+    await library.settle(a, b);
+    library.network.cut("b", "c");
+    const c = await library.device("c", {
+      dial: ["a", "b"],
+      settings,
+      plugins: [
+        by(async (work) => {
+          runs += 1;
+          for (let page = 0; runs > 1 || page < 4; page++) {
+            const [range] = work.levels.flat().flatMap((model) => work.open(model));
+            if (range === undefined) return;
+            await work.apply(await work.fetch({ peer: work.peers()[0]!, range }));
+          }
+          library.network.cut("a", "c");
+          await meanwhile();
+          library.network.heal("b", "c");
+          await new Promise(() => {});
+        }),
+      ],
+    });
+    // Of records that have been served already, by a device that is heard of by the second server alone.
+    meanwhile = async () => {
+      await b.dataSource.query("UPDATE note SET text = 'changed' WHERE uuid = 'n001'");
+      await b.dataSource.query("DELETE FROM note WHERE uuid = 'n002'");
+      await b.tidemark.digest("Note");
+    };
+    await library.settle(b, c);
+    expect(runs).toBe(2);
+    expect(c.recordedOf("backfillStarted")).toMatchObject([{ resumed: false }, { resumed: true }]);
+    library.network.heal("a", "c");
+    await library.settle(a, b, c);
+    expectSameTable([a, b, c], "note", { local: ["id", "folderId"] });
+  });
+
   it("go on without one that is lost, which may come back and serve again", async () => {
     const run = inTurn(async (work, turn) => {
       if (turn === 2) {

@@ -260,6 +260,33 @@ it.each([
   expect((await b.tidemark.status()).origin).toBe(asked);
 });
 
+it("starts over when a server has forgotten more meanwhile than it had said that it has", async () => {
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(3) });
+  const server = new ScriptedPeer({ network, address: "s", now: () => clock.now() });
+  onTestFinished(() => server.stop());
+  await server.start();
+  const b = await testDevice("b", { clock, network, dial: ["s"] });
+  let session = server.nextSession();
+  await b.tidemark.start();
+  const said = now() - 5_000;
+  const plan = () => ({ ...(honest.plan() as object), vector: { "s-origin": said } });
+  const rows: Answers["rows"] = (request) => ({
+    ...(honest.rows(request) as object),
+    floor: request.model === "Tag" && request.after !== null ? said + 1 : 0,
+  });
+  await serve(await session, 1, { ...honest, plan, rows }, false);
+  for (let turn = 0; turn < 50; turn++) await clock.settle();
+  expect(b.recordedOf("catchUpFailed").map(({ code }) => code)).toEqual(["TIDEMARK_BACKFILL_OUTDATED"]);
+  expect(await b.dataSource.query("SELECT noted, floor, cursors FROM tidemark_backfill")).toEqual([
+    { noted: null, floor: 0, cursors: "{}" },
+  ]);
+  session = server.nextSession();
+  const done = b.next("backfillCompleted");
+  await clock.advance(6_000);
+  await serve(await session, 2, honest, false);
+  await done;
+});
+
 it("erases what refers to nowhere once a later page says that everybody has forgotten the target", async () => {
   const network = new InMemoryNetwork({ clock, random: new SeededRandom(2) });
   const server = new ScriptedPeer({ network, address: "s", now: () => clock.now() });
