@@ -155,6 +155,24 @@ describe("removing a member", () => {
       expect(await removalsOf(kernel)).toEqual([{ deviceId: "c", kind: "removed", waitsFor: [] }]);
   });
 
+  it("settles on what the one has that has most of it, also where all know of the removal before they meet", async () => {
+    const [a, b, c] = (await line("a", "b", "c")) as [TestKernel, TestKernel, TestKernel];
+    library.network.cut("a", "b");
+    await write(c, "note", "from-c");
+    await library.settle(b, c);
+    const stamps = (kernel: TestKernel) => query(kernel.database, "SELECT hlc FROM tidemark_stamp ORDER BY hlc");
+    const before = stamps(b);
+    for (const kernel of [a, b]) await kernel.tidemark.removeMember("c");
+    library.network.heal("a", "b");
+    await library.settle(a, b);
+    await library.clock.advance(10_000);
+    for (const kernel of [a, b]) {
+      expect(await namesOn(kernel)).toEqual(["note"]);
+      expect(stamps(kernel)).toEqual(before);
+      expect(kernel.recordedOf("removalSettled")).toMatchObject([{ deviceId: "c", stampedAnew: 0 }]);
+    }
+  });
+
   it("removes both where two remove each other", async () => {
     const [a, b, c] = (await line("a", "b", "c")) as [TestKernel, TestKernel, TestKernel];
     library.network.cut("a", "b");

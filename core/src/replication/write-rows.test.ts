@@ -32,9 +32,9 @@ const touchedBy = (records: readonly IncomingRecord[]) =>
 describe("rows", () => {
   it("are written in an order in which each is written once, whatever the order in which they come", () => {
     device.apply([
-      device.died("folder", "d", at(30)),
-      renamed("h", "other"),
       device.link("n", "z", at(33)),
+      renamed("h", "other"),
+      device.died("folder", "d", at(30)),
       device.file("n", at(32), "z"),
       device.folder("z", at(31)),
       device.died("file", "f", at(30)),
@@ -75,24 +75,27 @@ describe("rows", () => {
   });
 
   it("are not written again because another one is refused, nor is that one tried for ever", () => {
+    device.apply([device.file("stuck", at(2), "d")]);
     device.db.exec("INSERT INTO outsider SELECT id FROM file WHERE uuid = 'h'");
     device.written();
     const touched = touchedBy([
       device.file("refused", at(20), "d", "f"),
       device.file("taken-in", at(20), "d"),
       renamed("f", "f", 31),
+      renamed("stuck", "f"),
       moved("f", "e"),
       device.died("file", "g", at(20)),
       device.died("file", "h", at(20)),
     ]);
     expect(device.written()).toEqual([
-      ...["UPDATE file", "DELETE file", "INSERT file", "INSERT file"],
+      ...["UPDATE file", "DELETE file", "INSERT file", "INSERT file", "UPDATE file"],
       // Once more; h is not tried, because somebody holds it.
-      "INSERT file",
+      ...["INSERT file", "UPDATE file"],
     ]);
     expect(device.kinds()).toEqual([
       ["h", "quarantined"],
       ["refused", "quarantined"],
+      ["stuck", "quarantined"],
     ]);
     expect(touched).toEqual(["file f", "file g", "file taken-in"]);
   });
