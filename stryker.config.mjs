@@ -9,6 +9,8 @@ export default {
     "core/src/replication/record-state.ts",
     "core/src/replication/stable-point.ts",
     "core/src/replication/backfill-ranges.ts",
+    "core/src/replication/backfill-plan.ts",
+    "core/src/replication/change-page.ts",
     "core/src/replication/working-set.ts",
     "core/src/replication/apply.ts",
     "core/src/replication/write-rows.ts",

@@ -9,7 +9,7 @@ export default defineConfig({
     ...base.test,
     include: [
       "core/src/clock/hybrid-logical-clock.test.ts",
-      "core/src/replication/{record-state,stable-point,backfill-ranges,apply,write-rows}.test.ts",
+      "core/src/replication/{record-state,stable-point,backfill-ranges,backfill-plan,pages,apply,write-rows}.test.ts",
     ],
   },
 });

@@ -10,7 +10,8 @@ import { park, unpark } from "../storage/parked.js";
 import { RecordReader } from "../storage/record-reader.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
-import { readBackfillPage } from "./backfill-page.js";
+import { REMOVAL_KNOWN, REMOVAL_SETTLED, raiseVector } from "../storage/vectors.js";
+import { readBackfillPage, readRecords } from "./backfill-page.js";
 import { readChangePage } from "./change-page.js";
 import { checkWireRecords, decodeRecords } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
@@ -264,6 +265,8 @@ describe("pages of the log", () => {
             // It always goes on while there is more.
             expect(page.position).toBeGreaterThanOrEqual(position);
             if (page.more) expect(page.position).toBeGreaterThan(position);
+            // What the sender has is told once, with the end: what is still to come would count as had before.
+            expect(page.end === null).toBe(page.more);
             position = page.position;
             if (!page.more) {
               expect(page.end).not.toBeNull();
@@ -278,5 +281,48 @@ describe("pages of the log", () => {
       ),
       { seed: 62, numRuns: 300, interruptAfterTimeLimit: 20_000 },
     );
+  });
+});
+
+describe("a page", () => {
+  const pageOf = ({ db, deps }: Store, after = 0) =>
+    readChangePage({ db, after, limit: 10, receiver: new Map(), deps });
+
+  it("is none while a local change has no stamp: its value would travel under an older one", () => {
+    const store = new Store();
+    put(store, "a", "stamped row");
+    store.db.exec("INSERT INTO tidemark_outbox (model, record, mask) VALUES (1, 'b', -1)");
+    const { db, deps } = store;
+    expect(pageOf(store)).toBeNull();
+    expect(readBackfillPage({ db, model: "note", after: null, upTo: null, limit: 10, deps })).toBeNull();
+    expect(readRecords({ db, model: "note", records: ["a"], deps })).toBeNull();
+    db.exec("DELETE FROM tidemark_outbox");
+    expect(store.decode(pageOf(store)!.records)).toHaveLength(1);
+  });
+
+  it("tells nothing, and stands still, while a record has to be restored", () => {
+    const store = new Store();
+    put(store, "a", "stamped row");
+    store.db.exec("INSERT INTO tidemark_restore VALUES (1, 'a')");
+    expect(pageOf(store, 1)).toEqual({ records: { origins: [], groups: [] }, position: 1, more: false, end: null });
+  });
+
+  it("tells in the end all that its sender has, and which removals it knows", () => {
+    const store = new Store();
+    put(store, "a", "stamped row");
+    raiseVector(store.db, 1, new Map([[2, 5]]));
+    store.db.exec(`UPDATE tidemark_member SET removed_kind = 'removed', removed_hlc = 1, removed_by = origin WHERE num > 1;
+      UPDATE tidemark_member SET settled_hlc = 3 WHERE num = 3; UPDATE tidemark_state SET hlc = 20`);
+    const page = pageOf(store)!;
+    expect(page.end).toEqual({
+      self: 1,
+      vector: new Map([
+        [1, 20],
+        [2, 5],
+        [-2, REMOVAL_KNOWN],
+        [-3, REMOVAL_SETTLED],
+      ]),
+    });
+    expect(page.position).toBe(store.db.prepare("SELECT sequence FROM tidemark_state").pluck().get());
   });
 });
