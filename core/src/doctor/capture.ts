@@ -4,7 +4,8 @@ import { readCaptureTriggers } from "../storage/capture-store.js";
 import { captureTriggers } from "../storage/capture-triggers.js";
 import type { Examination } from "./examination.js";
 
-const AFTERWARDS = "call verify() with a peer, because no other device will hear of what went unseen";
+const AFTERWARDS =
+  "the table is compared with a peer, and what went unseen is issued; verify() tells whether anything is left";
 
 /** Whether the triggers that capture local changes are those that the registered models need. */
 export async function examineCapture(examination: Examination): Promise<void> {

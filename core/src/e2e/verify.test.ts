@@ -392,7 +392,7 @@ describe("a repair", () => {
     await library.clock.advance(2_000);
     behindCapture(a, "UPDATE note SET text = 'wrong' WHERE uuid = 'n0004'");
     const found = await verify(a, "b", { repair: "take-theirs" });
-    expect(found).toMatchObject({ outcome: "different", repair: { taken: 5, removed: 2, left: 0 } });
+    expect(found).toMatchObject({ outcome: "different", repair: { given: 0, taken: 5, removed: 2, left: 0 } });
     expect((await verify(a, "b")).outcome).toBe("equal");
     expect((await verify(b, "a")).outcome).toBe("equal");
     expect(query(a.database, "SELECT text FROM note WHERE uuid IN ('n0003', 'n0004')")).toEqual([
@@ -411,16 +411,101 @@ describe("a repair", () => {
     behindCapture(b, "UPDATE note SET text = 'older' WHERE uuid = 'n0001'");
     onFile(b.database, "DELETE FROM tidemark_stamp WHERE record = 'n0001' AND col > 0");
     const left = await verify(a, "b", { repair: "take-theirs" });
-    expect(left.repair).toEqual({ taken: 0, removed: 0, left: 1 });
+    expect(left.repair).toEqual({ given: 0, taken: 0, removed: 0, left: 1 });
     expect(left.advice).toContain("on the peer");
-    expect((await verify(b, "a", { repair: "take-theirs" })).repair).toEqual({ taken: 1, removed: 0, left: 0 });
+    expect((await verify(b, "a", { repair: "take-theirs" })).repair).toEqual({
+      given: 0,
+      taken: 1,
+      removed: 0,
+      left: 0,
+    });
     expect(query(b.database, "SELECT text FROM note WHERE uuid = 'n0001'")).toEqual([{ text: "newer" }]);
     expect((await verify(a, "b")).outcome).toBe("equal");
   });
 
   it("changes nothing where nothing differs", async () => {
     const { a } = await filled(10);
-    expect((await verify(a, "b", { repair: "take-theirs" })).repair).toEqual({ taken: 0, removed: 0, left: 0 });
+    expect((await verify(a, "b", { repair: "take-theirs" })).repair).toEqual({
+      given: 0,
+      taken: 0,
+      removed: 0,
+      left: 0,
+    });
+  });
+
+  it("gives what is here, keeping what refers to it, and takes back what is only there", async () => {
+    const { a, b } = await filled(30);
+    await a.dataSource.query("INSERT INTO note (uuid, parentId) SELECT 'child', id FROM note WHERE uuid = 'n0003'");
+    await library.settle(a, b);
+    unseenWrites(a);
+    const found = await verify(a, "b", { repair: "give-mine" });
+    expect(found).toMatchObject({ outcome: "different", repair: { given: 3, taken: 1, removed: 0, left: 0 } });
+    await library.settle(a, b);
+    expectGiven(b);
+    expect((await verify(a, "b")).outcome).toBe("equal");
+  });
+});
+
+/** An edit, two creations and a deletion that nobody sees. */
+function unseenWrites(kernel: TestKernel): void {
+  behindCapture(
+    kernel,
+    "UPDATE note SET text = 'unseen' WHERE uuid = 'n0003'",
+    "INSERT INTO note (uuid) VALUES ('new')",
+    "INSERT INTO note (uuid, parentId) SELECT 'new-child', id FROM note WHERE uuid = 'new'",
+    "DELETE FROM note WHERE uuid = 'n0029'",
+  );
+}
+
+function expectGiven({ database }: TestKernel): void {
+  const read = `SELECT n.uuid, p.uuid AS parent, n.text FROM note n LEFT JOIN note p ON p.id = n.parentId
+    WHERE n.uuid IN ('n0003', 'new', 'new-child', 'child', 'n0029') ORDER BY n.uuid`;
+  expect(query(database, read)).toEqual([
+    { uuid: "child", parent: "n0003", text: "" },
+    { uuid: "n0003", parent: null, text: "unseen" },
+    { uuid: "n0029", parent: null, text: "text 29" },
+    { uuid: "new", parent: null, text: "" },
+    { uuid: "new-child", parent: "new", text: "" },
+  ]);
+}
+
+describe("after a gap in capture", () => {
+  const dropTriggers = (kernel: TestKernel) =>
+    onFile(
+      kernel.database,
+      ...["birth", "death", "update_0"].map((name) => `DROP TRIGGER "tidemark_capture_1_${name}"`),
+    );
+
+  it("a device finds by itself what went unseen, and every device gets it", async () => {
+    const { a, b } = await filled(30);
+    await a.dataSource.query("INSERT INTO note (uuid, parentId) SELECT 'child', id FROM note WHERE uuid = 'n0003'");
+    await library.settle(a, b);
+    const c = await library.device("c", { dial: ["a"] });
+    await library.settle(a, b, c);
+    await a.tidemark.stop();
+    dropTriggers(a);
+    unseenWrites(a);
+    const again = await library.restart("a", a);
+    expect(again.recordedOf("captureGap").map(({ model }) => model)).toEqual(["Note"]);
+    await library.settle(again, b, c);
+    for (const kernel of [again, b, c]) expectGiven(kernel);
+    expect(query(again.database, "SELECT * FROM tidemark_unseen")).toEqual([]);
+    expect((await verify(again, "b")).outcome).toBe("equal");
+  });
+
+  it("it waits for a peer, also across restarts", async () => {
+    const { a, b } = await filled(10);
+    await a.tidemark.stop();
+    await b.tidemark.stop();
+    dropTriggers(a);
+    behindCapture(a, "UPDATE note SET text = 'unseen' WHERE uuid = 'n0003'");
+    const alone = await library.restart("a", a);
+    await library.clock.advance(5_000);
+    const again = await library.restart("a", alone);
+    expect(again.recordedOf("captureGap")).toEqual([]);
+    const peer = await library.restart("b", b, { dial: ["a"] });
+    await library.settle(again, peer);
+    expect(query(peer.database, "SELECT text FROM note WHERE uuid = 'n0003'")).toEqual([{ text: "unseen" }]);
   });
 });
 

@@ -11,9 +11,13 @@ export interface VerifyOptions {
   /**
    * `take-theirs`: the records that are named are fetched from the peer, and its values replace those here, where the log
    * does not say that this device has the later change. What only this device has and no log remembers is removed.
-   * Nothing is sent: other devices with the same fault are repaired by a call of their own. Default: nothing is changed.
+   * Nothing is sent: other devices with the same fault are repaired by a call of their own.
+   *
+   * `give-mine`: the rows here are issued as changes of this device, which every device gets. What only the peer has, and
+   * what another device owns, is fetched from the peer: nothing tells whether it was deleted here. The kernel does this by
+   * itself with models whose writes may have gone unseen. Default: nothing is changed.
    */
-  readonly repair?: "take-theirs";
+  readonly repair?: "take-theirs" | "give-mine";
 }
 
 /** The outcome of a comparison with one peer. */
@@ -75,6 +79,8 @@ export interface RecordDifference {
 
 /** What a repair did with the records that were named. */
 export interface Repair {
+  /** Issued as changes of this device. */
+  readonly given: number;
   /** Replaced by what the peer has. */
   readonly taken: number;
   /** Removed, because the peer does not have them. */

@@ -4,7 +4,6 @@ import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { isEnforced } from "../storage/enforced.js";
 import { saveExtra } from "../storage/extra.js";
-import { quoteName } from "../storage/identifiers.js";
 import { addToJournal } from "../storage/journal.js";
 import { forgetTentative } from "../storage/late.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -143,7 +142,10 @@ export class Fold {
       this.#change(tx, folding, entry);
     }
     if (!alone) {
-      this.#stampInherited(tx, records, (model, record) => this.#isOwn(tx.db, owners, ownDevice, model, record));
+      this.#stampInherited(tx, records, (model, record) => {
+        const owner = owners.ownerOfRow(model, record);
+        return owner === null || owner === ownDevice;
+      });
       this.#stampLateReferences(tx, records.all);
     }
 
@@ -367,23 +369,6 @@ export class Fold {
         }
       }
     }
-  }
-
-  #isOwn(db: Sqlite, owners: OwnerFinder, ownDevice: string, model: SyncModel, record: string): boolean {
-    if (model.ownership.kind !== "device" || model.identity.kind !== "column") return true;
-    const [first] = model.ownership.path;
-    const hop =
-      first === undefined
-        ? null
-        : (prepared(
-            db,
-            `SELECT ${quoteName(first.column)} FROM ${quoteName(model.table)} WHERE ${quoteName(model.identity.column)} = ?`,
-          )
-            .pluck()
-            .get(record) as OutboxEntry["hop"]);
-    const entry = { seq: Number.MAX_SAFE_INTEGER, model: model.number, record, mask: 0, part: 0, key: null, hop };
-    const owner = owners.ownerOf(model, entry, record);
-    return owner === null || owner === ownDevice;
   }
 
   /** The folding of a record that no entry of this page may have named. */

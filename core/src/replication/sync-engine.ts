@@ -46,6 +46,7 @@ import { removeSyncTables } from "../storage/reset.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { SlicePacer } from "../storage/slice-pacer.js";
 import { syncTableBytes } from "../storage/sync-bytes.js";
+import { noteUnseen } from "../storage/unseen.js";
 import { Writer } from "../storage/writer.js";
 import { adoptSchema } from "./adopt-schema.js";
 import { Applier } from "./apply.js";
@@ -62,6 +63,7 @@ import { removeMembers } from "./removals.js";
 import { Replicator } from "./replicator.js";
 import { leaveForReset } from "./returning.js";
 import { waitedFor } from "./settling.js";
+import { UnseenWrites } from "./unseen-writes.js";
 import { verifyWith } from "./verify.js";
 
 /** Errors of a request after which the session is of no use. */
@@ -184,6 +186,13 @@ export class SyncEngine implements Engine {
       authenticator: this.#deps.authenticator,
       scheduler: () => this.#deps.services.find(backfillScheduler),
     });
+    const unseen = new UnseenWrites({
+      library,
+      sessions: () => replicator.sessions,
+      wake: () => replicator.wake(),
+    });
+    const rounds = events.on("roundCompleted", ({ peer }) => unseen.look(peer));
+    this.#closers.push(() => rounds.dispose());
     const services: KernelServices = {
       recordKeys: recordKeysOf(library),
       logMaintenance: logMaintenanceOf(library, replicator),
@@ -257,7 +266,9 @@ export class SyncEngine implements Engine {
     if (session === undefined) throw replicationErrors.notConnected({ peer });
     if (!session.peerReady) throw replicationErrors.notReady();
     try {
-      return await verifyWith(library, session.comparedPeer(), members.byOrigin(session.peer!)!, options);
+      const result = await verifyWith(library, session.comparedPeer(), members.byOrigin(session.peer!)!, options);
+      if (result.repair !== null && result.repair.given > 0) replicator.wake();
+      return result;
     } catch (error) {
       // What answers wrongly, or not at all, is no peer to go on with.
       if (isTidemarkError(error) && BROKEN.has(error.code)) session.fail(error);
@@ -366,7 +377,10 @@ export class SyncEngine implements Engine {
           numbers: nameAllocator(db),
         });
         const plans = registry.models.map((model) => planCapture(model, registry));
-        return { registry, report: installCapture({ db, plans }) };
+        const report = installCapture({ db, plans });
+        const gaps = report.gaps.map(({ model }) => model);
+        noteUnseen(db, gaps);
+        return { registry, report };
       },
     });
     for (const gap of report.gaps) this.#reportGap(registry, gap);
@@ -390,7 +404,8 @@ export class SyncEngine implements Engine {
       model: name,
       table,
       reason,
-      advice: "The triggers are put back at the next start; then compare with a peer: verify() names what differs",
+      advice:
+        "The triggers are put back at the start; then the table is compared with a peer, and what differs is issued as changes of this device",
     });
   }
 

@@ -3,6 +3,7 @@ import type { SyncModel } from "../registry/model.js";
 import type { Member } from "../storage/members.js";
 import { type ComparedPeer, Comparison } from "./comparison.js";
 import { replicationErrors } from "./errors.js";
+import { giveMine } from "./give-mine.js";
 import type { LocalLibrary } from "./local-library.js";
 import { takeRecords } from "./restore.js";
 
@@ -26,7 +27,7 @@ export async function verifyWith(
   const models = wanted === undefined ? levels : levels.filter(({ name }) => wanted.includes(name));
   const limit = Math.min(MOST_DIFFERENCES, Math.max(1, Math.trunc(maxDifferences) || DEFAULT_DIFFERENCES));
   const found = await new Comparison(library, peer, limit).compare(models);
-  const repair = how === undefined ? null : await takeTheirs(library, peer, models, found);
+  const repair = how === undefined ? null : await repairAll(library, peer, models, found, how === "give-mine");
   const outcome = found.some((model) => model.outcome === "different")
     ? "different"
     : found.some((model) => model.outcome === "not-comparable")
@@ -44,18 +45,23 @@ export async function verifyWith(
 }
 
 /** In the order of the levels, so that what is referred to comes first. */
-async function takeTheirs(
+async function repairAll(
   library: LocalLibrary,
-  { peer, fetch }: ComparedPeer,
+  { peer, fetch, nudge }: ComparedPeer,
   models: readonly SyncModel[],
   found: readonly ModelVerification[],
+  givesMine: boolean,
 ): Promise<Repair> {
+  let given = 0;
   let taken = 0;
   let removed = 0;
   let named = 0;
   for (const [index, model] of models.entries()) {
-    const records = found[index]!.differences.map(({ record }) => record);
-    named += records.length;
+    const differing = found[index]!.differences.map(({ record }) => record);
+    named += differing.length;
+    const mine = givesMine ? await giveMine(library, model, found[index]!.differences) : new Set<string>();
+    given += mine.size;
+    const records = differing.filter((record) => !mine.has(record));
     await takeRecords({
       library,
       peer,
@@ -68,7 +74,8 @@ async function takeTheirs(
       },
     });
   }
-  return { taken, removed, left: named - taken - removed };
+  if (given > 0) nudge();
+  return { given, taken, removed, left: named - given - taken - removed };
 }
 
 function adviceOn(
@@ -95,6 +102,6 @@ function adviceOn(
   );
   return [
     ...(parked ? ["Records that are parked on one side differ for that reason: see doctor() there."] : []),
-    'For the others decide which device is right: on the other one call verify() with { repair: "take-theirs" }, which fetches what differs. Where both are right in part, write the record anew where it is right. After a capture gap the device whose writes went unseen is mostly the one that is right.',
+    'For the others decide which device is right: on the other one call verify() with { repair: "take-theirs" }, which fetches what differs. Where both are right in part, write the record anew where it is right. Or call it here with { repair: "give-mine" }, which issues the rows of this device.',
   ].join(" ");
 }

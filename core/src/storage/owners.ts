@@ -35,6 +35,23 @@ export class OwnerFinder {
     return this.#follow(model.ownership.path, 0, entry.hop, entry.seq);
   }
 
+  /** The same of a row as it is now, whatever the outbox says. */
+  ownerOfRow(model: SyncModel, record: string): string | null {
+    if (model.ownership.kind !== "device" || model.identity.kind !== "column") return null;
+    const [first] = model.ownership.path;
+    const hop =
+      first === undefined
+        ? null
+        : (prepared(
+            this.#db,
+            `SELECT ${quoteName(first.column)} FROM ${quoteName(model.table)} WHERE ${quoteName(model.identity.column)} = ?`,
+          )
+            .pluck()
+            .get(record) as OutboxEntry["hop"]);
+    const entry = { seq: Number.MAX_SAFE_INTEGER, model: model.number, record, mask: 0, part: 0, key: null, hop };
+    return this.ownerOf(model, entry, record);
+  }
+
   #follow(path: readonly SyncColumn[], step: number, value: number | string | null, after: number): string | null {
     if (value === null) return null;
     const { target, targetColumn, byIdentity } = path[step]!.reference!;

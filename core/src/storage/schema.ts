@@ -30,6 +30,7 @@ export const SYNC_TABLES = [
   "tidemark_backfill",
   "tidemark_unsent",
   "tidemark_silence",
+  "tidemark_unseen",
   "tidemark_journal",
 ] as const;
 
@@ -170,6 +171,8 @@ const MIGRATIONS: readonly string[] = [
   -- Spans of time, bounds excluded, that the clock of this origin passed over between two runs: nobody can have heard of
   -- any time within, unless the database has gone back in time.
   CREATE TABLE tidemark_silence (began INTEGER PRIMARY KEY, ended INTEGER NOT NULL);
+  -- Models of which writes may have gone unseen while a capture trigger was missing, until they were compared with a peer.
+  CREATE TABLE tidemark_unseen (model INTEGER PRIMARY KEY);
   CREATE TABLE tidemark_journal (
     id INTEGER PRIMARY KEY, at INTEGER NOT NULL, kind TEXT NOT NULL, model TEXT NOT NULL, record TEXT NOT NULL,
     reason TEXT NOT NULL, vals TEXT
