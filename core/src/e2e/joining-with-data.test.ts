@@ -13,6 +13,13 @@ class Page {
   @ManyToOne(() => Page, { nullable: true }) parent!: Page | null;
 }
 
+@Entity()
+class Remark {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @ManyToOne(() => Page, { nullable: false, onDelete: "CASCADE" }) page!: Page;
+}
+
 const kernels: TestKernel[] = [];
 afterEach(async () => {
   for (const kernel of kernels.splice(0)) await kernel.dispose();
@@ -24,8 +31,8 @@ async function library() {
   return async (device: string, dial: string[]) => {
     const kernel = await createTestKernel({
       device,
-      entities: [Page],
-      declarations: [{ entity: Page, ownership: { kind: "shared" } }],
+      entities: [Page, Remark],
+      declarations: [Page, Remark].map((entity) => ({ entity, ownership: { kind: "shared" } })),
       network,
       clock,
       dial,
@@ -122,4 +129,29 @@ it("tells two devices that have both founded the library so, instead of keeping 
   const refused = founders[1]!.next("peerRefused");
   for (const founder of founders) await founder.tidemark.start();
   expect(await refused).toMatchObject({ code: "TIDEMARK_PEER_FOUNDED_APART" });
+});
+
+it("issues what refers to a record that the library has made anew meanwhile, and lets it refer to that", async () => {
+  const device = await library();
+  const a = await device("a", []);
+  const b = await device("b", ["a"]);
+  await a.pages.save({ uuid: "target", title: "first life", parent: null });
+  await a.kernel.tidemark.start();
+  await b.kernel.tidemark.start();
+  await b.kernel.next("backfillCompleted");
+  await b.kernel.tidemark.pause();
+  const target = await b.pages.findOneByOrFail({ uuid: "target" });
+  await b.pages.save({ uuid: "child", title: "child", parent: target });
+  await b.kernel.dataSource.getRepository(Remark).save({ uuid: "remark", page: target });
+  await a.pages.delete({ uuid: "target" });
+  await a.pages.save({ uuid: "target", title: "second life", parent: null });
+  await b.kernel.tidemark.resetSyncState();
+  await b.kernel.next("backfillCompleted");
+  await a.clock.advance(10_000);
+  for (const { kernel, pages } of [a, b]) {
+    const child = await pages.findOneOrFail({ where: { uuid: "child" }, relations: { parent: true } });
+    expect(child.parent?.title).toBe("second life");
+    const remarks = await kernel.dataSource.getRepository(Remark).find({ relations: { page: true } });
+    expect(remarks.map(({ uuid, page }) => [uuid, page.uuid])).toEqual([["remark", "target"]]);
+  }
 });

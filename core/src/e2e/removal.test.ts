@@ -393,3 +393,28 @@ it("leaves the records of a removed device to all others, once they agree on wha
   for (const kernel of [a, b]) expect(await labelOn(kernel)).toBe("by a");
   expect(a.recordedOf("changeRefused")).toHaveLength(1);
 });
+
+it("keeps what a refused change has made of a record that nobody is left to give back, and goes on", async () => {
+  library = new TestLibrary({
+    entities: [Machine, Disk],
+    declarations: [
+      { entity: Machine, ownership: { kind: "shared" }, isDevice: true },
+      { entity: Disk, ownership: { kind: "device", owner: "machine" } },
+    ],
+  });
+  const [a, b] = (await line("a", "b")) as [TestKernel, TestKernel];
+  const machine = await b.dataSource.getRepository(Machine).save({ uuid: "b" });
+  await b.dataSource.getRepository(Disk).save({ uuid: "disk", label: "by b", machine });
+  await library.settle(a, b);
+  await b.tidemark.stop();
+  await a.dataSource.getRepository(Disk).update({ uuid: "disk" }, { label: "by a" });
+  await library.clock.advance(1_000);
+  expect(a.recordedOf("changeRefused")).toHaveLength(1);
+  await a.tidemark.removeMember("b");
+  const c = await library.device("c", { dial: ["a"], settings: { replication: { retryDelayMs: 1_000 } } });
+  await library.settle(a, c);
+  for (const kernel of [a, c]) {
+    const disks = await kernel.dataSource.getRepository(Disk).find();
+    expect(disks.map(({ uuid, label }) => [uuid, label])).toEqual([["disk", "by a"]]);
+  }
+});

@@ -239,6 +239,35 @@ describe("two halves that have not heard of each other for too long", () => {
   });
 });
 
+it("devices that have all lapsed for each other find together, also if one was about to return through another", async () => {
+  const [a, b, c] = (await line("abc")) as [TestKernel, TestKernel, TestKernel];
+  await write(a, "common");
+  await library.settle(a, b, c);
+  await b.tidemark.stop();
+  await library.clock.advance(90_000);
+  // a and c have lapsed for b, b for them; what a was told it may come back as is taken up by nobody.
+  library.network.cut("a", "b");
+  library.network.cut("b", "c");
+  for (const kernel of [a, c]) await write(kernel, `alone-${kernel === a ? "a" : "c"}`);
+  await library.clock.advance(90_000);
+  const again = await library.restart("b", b, { dial: ["a", "c"], ...hasty() });
+  library.network.heal("a", "b");
+  library.network.loseAfter({ from: "a", to: "b" }, { frames: 3 });
+  // It has vouched for b once at first, and now again.
+  while (a.recordedOf("memberJoined").filter(({ deviceId }) => deviceId === "b").length < 2)
+    await library.clock.advance(50);
+  library.network.cut("a", "b");
+  library.network.heal("b", "c");
+  await library.clock.advance(5_000);
+  library.network.heal("a", "b");
+  await library.clock.advance(60_000);
+  await library.settle(a, again, c);
+  for (const kernel of [a, again, c]) {
+    expect(Object.keys(await textsOn(kernel))).toEqual(["alone-a", "alone-c", "common"]);
+    expect(await statusOf(kernel)).toMatchObject({ membership: "member" });
+  }
+});
+
 it("a joiner whose sponsor was removed before anybody had heard of it comes back through a member", async () => {
   const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
   await write(a, "note");

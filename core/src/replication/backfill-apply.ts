@@ -3,9 +3,11 @@ import type { SyncModel } from "../registry/model.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
+import { anyParkedBetween, parkedBetween } from "../storage/parked.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { raiseVector } from "../storage/vectors.js";
+import { waitingOf } from "../storage/waiting.js";
 import { applyPage, type ReceivedPage } from "./apply-batch.js";
 import { covers } from "./backfill-plan.js";
 import { holds, isWithin, type Stretch, without } from "./backfill-ranges.js";
@@ -120,7 +122,8 @@ export async function applyServedPage(
         const alone =
           inserted === page.count &&
           model !== undefined &&
-          library.deps.reader.countWithin(tx.db, model, { after, upTo }) === inserted;
+          library.deps.reader.countWithin(tx.db, model, { after, upTo }) === inserted &&
+          !anyParkedBetween(tx.db, model.number, after, upTo);
         if (model !== undefined && !alone) {
           const served = new Set(page.records.groups.flatMap(identitiesOf));
           settleRange(library, tx, model, record, stretch, served);
@@ -209,9 +212,12 @@ function settleRange(
   served: ReadonlySet<string>,
 ): void {
   const { reader, applier, members, clock, settings } = library.deps;
+  // What a page has taken the target of is out of its table by now, or reads NULL there.
+  const aside = parkedBetween(tx.db, model.number, after, upTo).filter((identity) => !served.has(identity));
   // Nearly always: and identities alone are quickly read.
-  if (reader.everyIdentity(tx.db, model, { after, upTo }, (identity) => served.has(identity))) return;
-  const left: string[] = [];
+  const nothingElse = reader.everyIdentity(tx.db, model, { after, upTo }, (identity) => served.has(identity));
+  if (nothingElse && aside.length === 0) return;
+  const left: string[] = [...aside];
   for (let from = after; ; ) {
     const page = reader.readPage(tx.db, model, { after: from, upTo, limit: 2_000 });
     for (const { identity } of page.rows) if (!served.has(identity)) left.push(identity);
@@ -222,6 +228,7 @@ function settleRange(
   const logged = loadLogged(tx.db, model.number, left);
   const noted = fromWireVector(record.noted ?? {}, members);
   const removed: string[] = [];
+  const issued: { readonly model: SyncModel; readonly record: string; readonly state: RecordState }[] = [];
   for (const identity of left) {
     const stamps = logged.get(identity);
     const state = stateOf(stamps, true);
@@ -233,9 +240,15 @@ function settleRange(
       continue;
     }
     if (birth !== null) continue;
-    const issued = issueAsOwn(tx, model, state, members);
-    saveState({ tx, model: model.number, record: identity, logged: stamps, state: issued });
+    issued.push({ model, record: identity, state: issueAsOwn(tx, model, state, members) });
   }
+  const waiting = new Set(waitingOf(tx.db, model.number, left).map(({ record }) => record));
+  const again = issued.filter(({ record }) => waiting.has(record) || aside.includes(record));
+  for (const { record, state } of issued) {
+    saveState({ tx, model: model.number, record, logged: logged.get(record), state });
+  }
+  // Under its new stamp a reference may hold that did not before.
+  if (again.length > 0) applier.reconsider({ tx, records: again, lookup: new PlainLookup(reader) });
   if (removed.length === 0) return;
   const values = reader.readByIdentity(tx.db, model, removed);
   for (const identity of removed) {

@@ -17,6 +17,7 @@ import { endBackfill, loadBackfill } from "./backfill-store.js";
 import { isRestoring, isUnsettled } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
 import { FutureRecords } from "./future.js";
+import { keepWhatNobodyHas } from "./keep-damaged.js";
 import { lookForLapsed } from "./lapse.js";
 import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, foundLibrary } from "./membership.js";
@@ -27,6 +28,7 @@ import { carryOn, leaveAsCopy, mayReturn, takeUpMembership } from "./returning.j
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 import { settleRemovals } from "./settling.js";
+import { anybodyHasTheLibrary } from "./stable-point.js";
 import { anyUnsent } from "./unsent.js";
 
 /**
@@ -412,29 +414,45 @@ export class Replicator implements TransportHost, SessionObserver {
   }
 
   /**
-   * Where all members have lapsed (two halves that had not heard of each other for too long), there is nobody to return
-   * through. Of two that meet and could go on, the one with the lower origin does, and the others return through it.
+   * Where all members have been removed (two halves that had not heard of each other for too long, or who was left has
+   * lapsed), there is nobody to return through. Of those that meet and could go on, one does, and the others return
+   * through it: one that has lapsed rather than one whose database has gone back in time, then the one with the lower
+   * origin.
    */
   #carryOnIfNobodyElseCan(): void {
-    const { members, connection, events } = this.#library.deps;
+    const { members, connection, events, logger } = this.#library.deps;
     const state = readState(connection);
     const own = members.byNumber(state.self!);
-    // For any other reason it was removed by a member that is there.
-    if (state.ready === 0 || own.removal!.kind !== "lapsed" || members.present().length > 0) return;
-    const others = this.sessions.filter(({ closed, peerDevice }) => !closed && peerDevice !== null);
-    const [other] = others;
-    if (other === undefined || others.some(({ peerRemoval }) => peerRemoval?.kind !== "lapsed")) return;
-    if (others.some(({ hasLibrary, toldOrigin }) => hasLibrary && toldOrigin! < own.origin)) return;
+    if (state.ready === 0 || anybodyHasTheLibrary(connection, members)) return;
+    // Whoever has removed somebody and was not removed itself is there.
+    if (members.removed().some(({ removal }) => members.byOrigin(removal!.by)?.removal == null)) return;
+    const others = this.sessions.filter(({ closed, hasLibrary, toldOrigin }) => !closed && hasLibrary && toldOrigin);
+    if (others.some(({ peerRemoval }) => peerRemoval === null)) return;
+    const rivals = others.filter(({ peerRemoval }) => mayReturn(peerRemoval!));
+    const rank = (origin: string, { kind }: Removal) => `${kind === "lapsed" ? 0 : 1} ${origin}`;
+    if (rivals.some((it) => rank(it.toldOrigin!, it.peerRemoval!) < rank(own.origin, own.removal!))) return;
+    // One that may be about to go on itself has to be met first.
+    const absent = members.counted().some(({ num, removal, deviceId }) => {
+      return num !== own.num && deviceId !== own.deviceId && removal !== null && mayReturn(removal);
+    });
+    if (absent && rivals.length === 0) return;
     this.#onboarding = carryOn(this.#library)
-      .then(({ origin, deviceId }) => {
-        events.emit("memberJoined", { origin, deviceId, sponsor: own.origin });
-        events.emit("memberReturned", { origin, deviceId, former: own.origin });
-        this.#introduceAnew(null);
-      })
-      .catch((error: unknown) => other.fail(error))
-      .finally(() => {
+      .then(
+        ({ origin, deviceId }) => {
+          events.emit("memberJoined", { origin, deviceId, sponsor: own.origin });
+          events.emit("memberReturned", { origin, deviceId, former: own.origin });
+          this.#introduceAnew(null);
+          return true;
+        },
+        (error: unknown) => {
+          logger.warn("This device could not go on under a new origin yet", { error });
+          return false;
+        },
+      )
+      .then((done) => {
         this.#onboarding = null;
-        this.changed();
+        // It is tried again at the next heartbeat.
+        if (done) this.changed();
       });
   }
 
@@ -498,9 +516,9 @@ export class Replicator implements TransportHost, SessionObserver {
   #restore(): void {
     if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
     const sessions = this.sessions.filter(({ peerReady, closed, peer }) => peerReady && !closed && peer !== null);
-    if (sessions.length === 0) return;
     this.#restoring = true;
-    this.#restoreFrom(sessions)
+    keepWhatNobodyHas(this.#library)
+      .then(() => this.#restoreFrom(sessions))
       .catch((error: unknown) => this.#library.deps.logger.warn("Records could not be restored yet", { error }))
       .finally(() => {
         this.#restoring = false;

@@ -79,6 +79,8 @@ function stampLate(library: LocalLibrary, tx: LogTransaction, origin: number, en
   for (const { model: number, record } of late) {
     const model: SyncModel | undefined = registry.byNumber.get(number);
     const logged = loadLogged(tx.db, number, [record]).get(record);
+    // Nobody has what was here before a refused change has damaged it: what is here now is the record.
+    prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?").run(number, record);
     const state = stampAnew({ state: stateOf(logged, true), members, tx });
     if (model !== undefined) known.push({ model, record, state });
     else {

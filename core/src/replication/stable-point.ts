@@ -62,6 +62,16 @@ export function isSettledByAll(db: Sqlite, members: Members, removed: Member): b
   });
 }
 
+/** Whether any member but this device is known to have the library. Who has it, has something of others; who is on the way to it, or never
+ * heard that it was taken in, has told nothing but its own clock. */
+export function anybodyHasTheLibrary(db: Sqlite, members: Members): boolean {
+  return members.present().some(({ num }) => hasTheLibrary(db, num));
+}
+
+export function hasTheLibrary(db: Sqlite, member: number): boolean {
+  return [...loadVector(db, member).keys()].some((origin) => origin > 0 && origin !== member);
+}
+
 /** Whether `own` has everything that `vector` tells; never, as long as that tells nothing. */
 export function reaches(own: Vector, vector: Vector, members: Members): boolean {
   if (vector.size === 0) return false;

@@ -42,6 +42,20 @@ export function loadParkedRange(
   return new Map(rows.map((row) => [row.record, parse(row)]));
 }
 
+const LIVING_BETWEEN = `FROM tidemark_parked
+  WHERE model = ? AND record > ? AND record <= ifnull(?, x'') AND kind NOT IN ('dead', 'foreign')`;
+
+/** Identities of living records that are not in their table, with `after` < identity ≤ `upTo` (null: no bound). */
+export function parkedBetween(db: Sqlite, model: number, after: string | null, upTo: string | null): readonly string[] {
+  const found = prepared(db, `SELECT record ${LIVING_BETWEEN} ORDER BY record`);
+  return found.pluck().all(model, after ?? "", upTo) as string[];
+}
+
+export function anyParkedBetween(db: Sqlite, model: number, after: string | null, upTo: string | null): boolean {
+  const found = prepared(db, `SELECT EXISTS (SELECT 1 ${LIVING_BETWEEN})`);
+  return found.pluck().get(model, after ?? "", upTo) === 1;
+}
+
 /** Begins the reason of a record that a transform rejected: it stays out whatever the local schema would say. */
 export const REJECTED = "rejected by a plugin: ";
 
