@@ -2,6 +2,7 @@
 // invariants that can be checked there and then. It reads with plain SQL, on the committing connection and unseen by it.
 
 import type { Sqlite } from "../../storage/database.js";
+import { noteDifferences, type Tables } from "./alone.js";
 import type { Ledger, Value, WriteStamp } from "./ledger.js";
 import type { LibraryModel } from "./library-model.js";
 import type { SimulatedDisk } from "./simulated-disk.js";
@@ -18,7 +19,18 @@ export interface Knowledge {
   readonly vector: ReadonlyMap<string, number>;
   /** When each member joined, by origin id; those only whose join counts here. */
   readonly joins: ReadonlyMap<string, number>;
+  /** Removed origins, by origin id. */
+  readonly removals: ReadonlyMap<string, KnownRemoval>;
 }
+
+export interface KnownRemoval {
+  readonly kind: string;
+  /** The last time of it that counts; null before all members agree. */
+  readonly settled: number | null;
+}
+
+/** What a device has told a person of changes that it did not keep, by model and record: of which columns; null: of all. */
+export type Reported = ReadonlyMap<string, ReadonlySet<string> | null>;
 
 /** The entry that counts for an origin: what was said, or that it has joined. */
 export function entryOf(knowledge: Knowledge, origin: string): number {
@@ -27,6 +39,7 @@ export function entryOf(knowledge: Knowledge, origin: string): number {
 }
 
 interface StateRow {
+  readonly device: string | null;
   readonly self: number | null;
   readonly hlc: number;
   readonly floor: number;
@@ -43,12 +56,14 @@ interface StampRow {
   readonly origin: number;
   readonly prior_hlc: number;
   readonly prior_origin: number;
+  readonly age: number | null;
 }
 
 const BIRTH = -1;
 const DEATH = -2;
 
 export class CommitWatch {
+  readonly #device: string;
   readonly #models: () => readonly LibraryModel[];
   readonly #ledger: Ledger;
   readonly #others: () => readonly CommitWatch[];
@@ -58,18 +73,32 @@ export class CommitWatch {
   /** The last that a loss of power can't take back. */
   #durable: Knowledge | null = null;
   #changes = -1;
+  /** Set while the device goes by an origin of which others know more than its database does: it was restored. */
+  #restored: { readonly origin: string; readonly from: number; readonly upTo: number } | null = null;
+  #isReplaced = false;
+  readonly #formerOrigins: string[] = [];
+  /** Removed origins of which this device has known at some time what counts. */
+  readonly #settled = new Set<string>();
+  /** What its tables held at the last commit at which it was the only member left. */
+  #alone: Tables | null = null;
+  readonly #reported = new Map<string, Set<string> | null>();
+  #journalRead = 0;
 
   constructor({
+    device,
     models,
     ledger,
     others,
   }: {
+    /** Whose database it is; what a copy says of another device is not said of this one. */
+    readonly device: string;
     /** Of the version that the device runs. */
     readonly models: () => readonly LibraryModel[];
     readonly ledger: Ledger;
     /** Of all other devices. */
     readonly others: () => readonly CommitWatch[];
   }) {
+    this.#device = device;
     this.#models = models;
     this.#ledger = ledger;
     this.#others = others;
@@ -85,6 +114,35 @@ export class CommitWatch {
     return this.#durable;
   }
 
+  /** Whether its database was restored from a backup, and nobody has found out yet. */
+  get isBehindItself(): boolean {
+    return this.#restored !== null && this.#restored.origin === this.#knowledge?.origin;
+  }
+
+  /** What the device had stamped between its backup and its restoration, if nobody has found out: nobody has heard of it. */
+  get lostWithDatabase(): { readonly origin: string; readonly from: number; readonly upTo: number } | null {
+    return this.isBehindItself ? this.#restored : null;
+  }
+
+  /** Origins that the device had and has no more. */
+  get formerOrigins(): readonly string[] {
+    return this.#formerOrigins;
+  }
+
+  /** Of which changes the journal has told so far. */
+  get reported(): Reported {
+    return this.#reported;
+  }
+
+  /** Call before the device starts on another database than it had: nothing of what was known need be in it. */
+  replaced(): void {
+    if (this.#knowledge !== null) this.#formerOrigins.push(this.#knowledge.origin);
+    this.#knowledge = null;
+    this.#durable = null;
+    this.#journalRead = 0;
+    this.#isReplaced = true;
+  }
+
   /**
    * Call before the kernel starts: what the database says now counts. Throws if it has less than what was durable, or less than was
    * committed although nothing could be lost.
@@ -93,10 +151,20 @@ export class CommitWatch {
     const db = disk.application!;
     const before = powerLoss ? this.#durable : this.#knowledge;
     const state = readState(disk, db);
-    const now = state === undefined ? null : knowledgeOf(disk, db, state);
-    if (before !== null && now === null) throw new Violation("nothing committed is lost", "the membership is gone");
+    const now = this.#ownKnowledge(disk, db, state);
+    const hadLeft = this.#knowledge === null;
+    if (before !== null && now === null && !hadLeft)
+      throw new Violation("nothing committed is lost", "the membership is gone");
     if (before !== null && now !== null) checkForward(before, now);
-    if (now !== null) {
+    const highest = now === null ? 0 : Math.max(0, ...this.#others().map((other) => other.#heardOf(now.origin)));
+    // A founder that nobody has joined is what it is.
+    const isAnybodysBusiness = now !== null && (now.joins.size > 1 || highest > 0);
+    if (this.#isReplaced && now !== null && isAnybodysBusiness) {
+      this.#restored = { origin: now.origin, from: now.hlc, upTo: Math.max(highest, this.#ledger.lastOf(now.origin)) };
+    }
+    if (this.#restored !== null && this.#restored.origin === now?.origin) {
+      this.#ledger.lose(now.origin, Math.max(now.hlc, this.#restored.upTo));
+    } else if (now !== null) {
       const lost = this.#ledger.lose(now.origin, now.hlc);
       if (now.joins.size <= 1) this.#ledger.clear();
       for (const other of this.#others()) {
@@ -109,11 +177,17 @@ export class CommitWatch {
         }
       }
     }
+    if (this.#isReplaced) {
+      const alone = now !== null && now.joins.size > 1 && isAlone(now);
+      this.#alone = alone ? new Map(this.#models().map((model) => [model.name, readTable(disk, db, model)])) : null;
+    }
+    this.#isReplaced = false;
     this.#sequence = state?.sequence ?? 0;
     this.#logId = state?.log_id ?? "";
     this.#knowledge = now;
     this.#durable = now;
     this.#changes = -1;
+    this.#journalRead = Math.min(this.#journalRead, state === undefined ? 0 : lastJournalEntry(disk, db));
   }
 
   /** Call after each commit of the kernel. Throws a {@link Violation}. */
@@ -129,12 +203,17 @@ export class CommitWatch {
       this.#sequence = 0;
     }
     const before = this.#knowledge;
-    const now = knowledgeOf(disk, db, state);
+    const now = this.#ownKnowledge(disk, db, state);
+    this.#readJournal(disk, db);
+    if (before !== null && before.origin !== now?.origin) this.#formerOrigins.push(before.origin);
     if (now !== null) {
-      if (before !== null && before.joins.size <= 1 && now.joins.size > 1) this.#noteUnstamped(disk, db);
+      const alone = before !== null && before.origin === now.origin && before.joins.size <= 1;
+      if (alone && now.joins.size > 1 && !this.isBehindItself) this.#noteUnstamped(disk, db);
       this.#noteWrites(disk, db, now, before);
+      this.#noteAlone(disk, db, now, before);
       if (before !== null && before.origin === now.origin) checkForward(before, now);
     }
+    for (const [origin, { settled }] of now?.removals ?? []) if (settled !== null) this.#settled.add(origin);
     this.#sequence = state.sequence;
     this.#knowledge = now;
     if (durable) this.#durable = now;
@@ -145,16 +224,56 @@ export class CommitWatch {
     if (applying !== 0) throw new Violation("capture is never left silent", "tidemark_applying holds a row");
   }
 
+  #noteAlone(disk: SimulatedDisk, db: Sqlite, now: Knowledge, before: Knowledge | null): void {
+    if (before?.origin !== now.origin) this.#alone = null;
+    // What is written meanwhile is not the library's yet.
+    if (disk.prepareUnseen(db, "SELECT 1 FROM tidemark_outbox").get() !== undefined) return;
+    const stays = now.joins.size > 1 && isAlone(now);
+    if (this.#alone === null && !stays) return;
+    const models = this.#models();
+    const tables = new Map(models.map((model) => [model.name, readTable(disk, db, model)]));
+    if (this.#alone !== null) {
+      const stamp = { hlc: now.hlc, origin: now.origin };
+      noteDifferences({ ledger: this.#ledger, models, before: this.#alone, now: tables, stamp });
+    }
+    this.#alone = stays ? tables : null;
+  }
+
+  #heardOf(origin: string): number {
+    return this.#knowledge?.vector.get(origin) ?? 0;
+  }
+
+  #ownKnowledge(disk: SimulatedDisk, db: Sqlite, state: StateRow | undefined): Knowledge | null {
+    return state === undefined || state.device !== this.#device ? null : knowledgeOf(disk, db, state);
+  }
+
+  #readJournal(disk: SimulatedDisk, db: Sqlite): void {
+    const entries = disk
+      .prepareUnseen(db, "SELECT id, model, record, vals FROM tidemark_journal WHERE id > ? ORDER BY id")
+      .all(this.#journalRead) as { id: number; model: string; record: string; vals: string | null }[];
+    for (const { id, model, record, vals } of entries) {
+      this.#journalRead = id;
+      const key = `${model} ${record}`;
+      const known = this.#reported.get(key);
+      if (vals === null || known === null) this.#reported.set(key, null);
+      else this.#reported.set(key, new Set([...(known ?? []), ...Object.keys(JSON.parse(vals) as object)]));
+    }
+  }
+
   /** Nobody may have forgotten what somebody lacks: no floor lies above any entry of a member's durable vector. */
   #checkFloors(): void {
     const all = [this, ...this.#others()];
     for (const forgetful of all) {
-      const { floor = 0, joins } = forgetful.#knowledge ?? {};
-      if (joins === undefined) continue;
+      if (forgetful.#knowledge === null) continue;
+      const { floor, joins, removals } = forgetful.#knowledge;
+      // Of whom all members agree what counts, nobody need wait for any more.
+      const isGone = (origin: string) => removals.has(origin) && all.some((watch) => watch.#settled.has(origin));
       for (const member of all) {
         const known = member === forgetful ? member.#knowledge : member.#durable;
-        if (known === null || !known.ready || !joins.has(known.origin)) continue;
+        if (known === null || !known.ready || !joins.has(known.origin) || isGone(known.origin)) continue;
+        if (member.isBehindItself) continue;
         for (const origin of joins.keys()) {
+          if (isGone(origin)) continue;
           const entry = entryOf(known, origin) || joins.get(origin)!;
           if (entry >= floor) continue;
           throw new Violation(
@@ -176,7 +295,7 @@ export class CommitWatch {
     const rows = disk
       .prepareUnseen(
         db,
-        `SELECT model, record, col, hlc, origin, prior_hlc, prior_origin FROM tidemark_stamp
+        `SELECT model, record, col, hlc, origin, prior_hlc, prior_origin, age FROM tidemark_stamp
          WHERE seq > ? AND (origin = (SELECT self FROM tidemark_state) OR prior_hlc > 0)`,
       )
       .all(this.#sequence) as StampRow[];
@@ -209,7 +328,9 @@ export class CommitWatch {
       else {
         const values = this.#valuesOf(disk, db, model, row);
         this.#ledger.add(
-          kind === "birth" ? { kind, ...named, stamp, values } : { kind, ...named, stamp, column, values },
+          kind === "birth"
+            ? { kind, ...named, stamp, values, ...(row.age !== null && { age: row.age }) }
+            : { kind, ...named, stamp, column, values },
         );
       }
     }
@@ -279,16 +400,20 @@ function namesByNumber(disk: SimulatedDisk, db: Sqlite, sql: string): ReadonlyMa
 function readState(disk: SimulatedDisk, db: Sqlite): StateRow | undefined {
   const exists = disk.prepareUnseen(db, "SELECT 1 FROM sqlite_master WHERE name = 'tidemark_state'").get();
   if (exists === undefined) return undefined;
-  const state = disk.prepareUnseen(db, "SELECT self, hlc, floor, sequence, ready, log_id FROM tidemark_state");
+  const state = disk.prepareUnseen(db, "SELECT device, self, hlc, floor, sequence, ready, log_id FROM tidemark_state");
   return state.get() as StateRow;
 }
 
 function knowledgeOf(disk: SimulatedDisk, db: Sqlite, state: StateRow): Knowledge | null {
   if (state.self === null) return null;
-  const members = disk.prepareUnseen(db, "SELECT num, origin, join_hlc FROM tidemark_member").all() as {
+  const members = disk
+    .prepareUnseen(db, "SELECT num, origin, join_hlc, removed_kind, settled_hlc FROM tidemark_member")
+    .all() as {
     num: number;
     origin: string;
     join_hlc: number | null;
+    removed_kind: string | null;
+    settled_hlc: number | null;
   }[];
   const names = new Map(members.map(({ num, origin }) => [num, origin]));
   const entries = disk
@@ -302,9 +427,24 @@ function knowledgeOf(disk: SimulatedDisk, db: Sqlite, state: StateRow): Knowledg
     ready: state.ready === 1,
     hlc: state.hlc,
     floor: state.floor,
-    vector: new Map(entries.map(({ origin, hlc }) => [names.get(origin)!, hlc])),
+    vector: new Map(entries.map(({ origin, hlc }) => [names.get(origin) ?? `!${names.get(-origin)}`, hlc])),
     joins: new Map(members.flatMap(({ origin, join_hlc }) => (join_hlc === null ? [] : [[origin, join_hlc] as const]))),
+    removals: new Map(
+      members.flatMap(({ origin, removed_kind, settled_hlc }) =>
+        removed_kind === null ? [] : [[origin, { kind: removed_kind, settled: settled_hlc }] as const],
+      ),
+    ),
   };
+}
+
+/** Whether nobody is left but the device itself, and nobody's removal has still to be settled. */
+function isAlone({ origin, joins, removals }: Knowledge): boolean {
+  if (removals.has(origin)) return false;
+  return [...joins.keys()].every((other) => other === origin || typeof removals.get(other)?.settled === "number");
+}
+
+function lastJournalEntry(disk: SimulatedDisk, db: Sqlite): number {
+  return disk.prepareUnseen(db, "SELECT ifnull(max(id), 0) FROM tidemark_journal").pluck().get() as number;
 }
 
 function checkForward(before: Knowledge, now: Knowledge): void {

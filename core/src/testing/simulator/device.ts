@@ -1,7 +1,7 @@
 // One device of a simulated library: a real kernel on a real file, in a process that can end at any statement and start
 // again on what it has left. Its clock, its disk and its place in the network belong to the machine and outlive it.
 
-import { statSync, writeFileSync } from "node:fs";
+import { copyFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import type { AnyPlugin, KernelEvents, LogFields, Logger, Random } from "@tidemark/plugin-api";
 import Database from "better-sqlite3";
@@ -36,7 +36,7 @@ export interface DeviceOptions {
   readonly dial: readonly string[];
   readonly role: "found" | "join";
   readonly random: () => Random;
-  readonly settings: Pick<TidemarkSettings, "replication" | "storage" | "clock" | "pool">;
+  readonly settings: Pick<TidemarkSettings, "replication" | "storage" | "clock" | "pool" | "membership">;
   readonly schema: SchemaVersion;
   /** Whether the write-ahead log is emptied into the database now and then. */
   readonly checkpoints: boolean;
@@ -71,6 +71,10 @@ const TRACED: readonly (keyof KernelEvents)[] = [
   "journalEntryAdded",
   "recordHealed",
   "logPruned",
+  "memberRemoved",
+  "removalSettled",
+  "memberReturned",
+  "unsentReissued",
   "changesFolded",
 ];
 
@@ -90,6 +94,8 @@ export class SimulatedDevice {
   #files = 0;
   #everStarted = false;
   #durableLogBytes = 0;
+  /** The file that it starts on next, in place of its own. */
+  #image: string | null = null;
   #onCrashed: (() => void) | null = null;
   readonly #options: DeviceOptions;
   readonly #around: DeviceSurroundings;
@@ -101,6 +107,7 @@ export class SimulatedDevice {
     this.#around = around;
     this.#clock = around.timeline.clock();
     this.watch = new CommitWatch({
+      device: options.name,
       models: () => modelsOf(this.schema),
       ledger: around.ledger,
       others: () => around.otherWatches(this.name),
@@ -134,7 +141,7 @@ export class SimulatedDevice {
   /** Starts the process on what is there; false if it could not, or did not get through. */
   async start({ prepare }: { readonly prepare?: (disk: SimulatedDisk) => void } = {}): Promise<boolean> {
     const { timeline, network, trace } = this.#around;
-    const powerLoss = this.#disk?.crash?.powerLoss ?? false;
+    const powerLoss = this.#image === null && (this.#disk?.crash?.powerLoss ?? false);
     const offsetMs = this.#clock.offsetMs;
     this.#clock = timeline.clock();
     this.#clock.set(offsetMs);
@@ -217,6 +224,17 @@ export class SimulatedDevice {
     }
   }
 
+  /** Copies the database of a stopped device to `path`. */
+  copyDatabase(path: string): void {
+    this.disk.copyTo(path);
+  }
+
+  /** Lets the device, which does not run, start on a copy of that file the next time, in place of what it had. */
+  replaceDatabase(image: string): void {
+    this.#image = image;
+    this.watch.replaced();
+  }
+
   /** Ends the process now, between two statements. */
   crash(where: string): void {
     this.disk.end(where);
@@ -288,9 +306,14 @@ export class SimulatedDevice {
   async #openDisk(): Promise<void> {
     const { directory } = this.#around;
     const before = this.#disk;
-    const path = join(directory, `${this.name}.${before?.crash == null ? this.#files : ++this.#files}.sqlite`);
-    if (!this.#everStarted) writeFileSync(path, await emptyDatabase(1));
-    if (before?.crash != null) {
+    const moves = before !== null && (before.crash !== null || this.#image !== null);
+    const path = join(directory, `${this.name}.${moves ? ++this.#files : this.#files}.sqlite`);
+    if (this.#image !== null) {
+      copyFileSync(this.#image, path);
+      this.#image = null;
+      before?.bury();
+    } else if (!this.#everStarted) writeFileSync(path, await emptyDatabase(1));
+    else if (before?.crash != null) {
       before.recoverTo(path);
       before.bury();
     }

@@ -3,8 +3,9 @@
 
 import { readTable } from "./commit-watch.js";
 import type { SimulatedDevice } from "./device.js";
-import type { ExpectedRecord, Value } from "./ledger.js";
+import type { ExpectedRecord, Ledger, Value } from "./ledger.js";
 import { type LibraryModel, modelsOf } from "./library-model.js";
+import { checkMembership, countedWrites } from "./member-checks.js";
 import { healNetwork } from "./steps.js";
 import { Violation } from "./trace.js";
 import { TELL_BADGES_APART } from "./work.js";
@@ -21,15 +22,18 @@ const MOST_SYNC_BYTES = 1024 * 1024;
 /** Ends every fault, and checks that the library recovers. */
 export async function calmDown(world: World): Promise<void> {
   world.say("---- calm");
+  // Whom nobody is any more lapses first, and then those come back who had lapsed.
+  const limitMs = CALM_LIMIT_MS + (world.families.has("members") ? 2 * world.maxOfflineMs : 0);
   await endFaults(world);
   // Nothing from the future may be left: it is merged when its time has come, and not before.
   const aheadMs = world.aheadMs;
   if (aheadMs > 0) await world.wait(aheadMs);
+  await letBackupsBeFoundOut(world, limitMs);
   await settleBadges(world);
-  await comeIntoStep(world, CALM_LIMIT_MS);
+  await comeIntoStep(world, limitMs);
   checkAgainstLedger(world, "everybody has what all changes come to");
   await examineAll(world);
-  for (const device of world.running) {
+  for (const device of world.members) {
     world.examine(device);
     await device.finishTasks();
   }
@@ -37,12 +41,12 @@ export async function calmDown(world: World): Promise<void> {
   await forgetAll(world);
   checkAgainstLedger(world, "forgetting changes nothing");
   // Whatever has happened, changes still travel.
-  for (const device of world.running) {
+  for (const device of world.members) {
     device.begin(
       async () => void (await device.execute("UPDATE machine SET name = name || '!' WHERE uuid = ?", [device.name])),
     );
   }
-  await comeIntoStep(world, CALM_LIMIT_MS);
+  await comeIntoStep(world, limitMs);
   checkAgainstLedger(world, "a change after it all reaches everybody");
 }
 
@@ -70,11 +74,21 @@ async function endFaults(world: World): Promise<void> {
   world.check();
 }
 
+/** A restored device is with the one that can find it out until it has; then with everybody. */
+async function letBackupsBeFoundOut(world: World, limitMs: number): Promise<void> {
+  const endMs = world.timeline.elapsedMs + limitMs;
+  while (world.anyConfined) {
+    if (world.timeline.elapsedMs > endMs) throw new Violation("a restored backup is found out", "nobody has noticed");
+    await world.wait(1_000);
+  }
+  healNetwork(world, { latencies: false });
+}
+
 /** Records that no table takes beside each other wait for a person; here the application plays that person. */
 async function settleBadges(world: World): Promise<void> {
   for (let round = 0; round < 3; round++) {
     await world.wait(3_000);
-    for (const device of world.running) {
+    for (const device of world.members) {
       device.begin(async () => void (await device.execute(TELL_BADGES_APART)));
     }
   }
@@ -93,16 +107,21 @@ async function comeIntoStep(world: World, limitMs: number): Promise<void> {
 
 /** Why the devices are not in step; null when they are. */
 function difference(world: World): string | null {
-  for (const device of world.devices) {
+  const { members } = world;
+  for (const device of members) {
     const { knowledge } = device.watch;
     if (knowledge === null || !knowledge.ready) return `${device.name} does not have the library`;
-    const waiting =
-      count(device, "tidemark_outbox") + count(device, "tidemark_deferred") + count(device, "tidemark_restore");
+    const waiting = ["outbox", "deferred", "restore", "unsent"].reduce(
+      (n, it) => n + count(device, `tidemark_${it}`),
+      0,
+    );
     if (waiting > 0) return `${device.name} has work to do`;
     const parked = parkedOf(device, "kind NOT IN ('hidden', 'dead', 'foreign')");
     if (parked.length > 0) return `${device.name} keeps ${parked.join(", ")} out of the tables`;
   }
-  const [first, ...others] = world.devices as [SimulatedDevice, ...SimulatedDevice[]];
+  const unsettled = checkMembership(members);
+  if (unsettled !== null) return unsettled;
+  const [first, ...others] = members as [SimulatedDevice, ...SimulatedDevice[]];
   for (const other of others) {
     for (const model of modelsOf(Math.min(first.schema, other.schema) as 1 | 2)) {
       const ours = readTable(first.disk, first.disk.writer!, model);
@@ -131,9 +150,10 @@ function words(values: ReadonlyMap<string, Value> | undefined): string {
 
 /** Every table must be what the ledger comes to, which never forgets anything. */
 function checkAgainstLedger(world: World, invariant: string): void {
-  for (const device of world.devices) {
+  const counted: Ledger = countedWrites(world);
+  for (const device of world.members) {
     const models = modelsOf(device.schema);
-    const expected = world.ledger.merged(models);
+    const expected = counted.merged(models);
     for (const model of models) {
       const actual = readTable(device.disk, device.disk.writer!, model);
       const different = firstDifference(visible(model, expected.get(model.name)!), actual);
@@ -146,7 +166,7 @@ function checkAgainstLedger(world: World, invariant: string): void {
 
 /** The doctor, who looks at the sync tables as nobody else does, finds nothing that was broken. */
 async function examineAll(world: World): Promise<void> {
-  for (const device of world.running) {
+  for (const device of world.members) {
     device.begin(async () => {
       const { findings } = await device.kernel.tidemark.doctor();
       const faults = findings.filter(({ severity, code }) => severity === "error" || code === "leftovers");
@@ -172,7 +192,7 @@ async function forgetAll(world: World): Promise<void> {
   const endMs = world.timeline.elapsedMs + CALM_LIMIT_MS;
   let left: string | null = null;
   while (world.timeline.elapsedMs < endMs) {
-    for (const device of world.running) {
+    for (const device of world.members) {
       world.prune(device);
       await device.finishTasks();
       await world.wait(1_000);
@@ -184,7 +204,7 @@ async function forgetAll(world: World): Promise<void> {
 }
 
 function remembered(world: World): string | null {
-  for (const device of world.devices) {
+  for (const device of world.members) {
     const stamps = count(device, "tidemark_stamp");
     if (stamps > 0) return `${device.name} has ${stamps} stamps`;
     // A model that this version does not know is kept for the version that does.

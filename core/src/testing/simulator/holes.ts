@@ -15,7 +15,7 @@ type Logged = ReadonlyMap<string, WriteStamp>;
 export function checkHoles(world: World): void {
   for (const device of world.running) {
     const { knowledge } = device.watch;
-    if (knowledge === null || !knowledge.ready) continue;
+    if (knowledge === null || !knowledge.ready || device.watch.isBehindItself) continue;
     const logged = logOf(device, device.disk.writer!);
     const expected = world.ledger.merged(modelsOf(device.schema));
     for (const [model, records] of expected) {

@@ -18,6 +18,8 @@ export type Write =
       readonly record: string;
       readonly stamp: WriteStamp;
       readonly values: ReadonlyMap<string, Value>;
+      /** Since when the life counts, where it was stamped anew: a time above every origin; 0 is before all. */
+      readonly age?: number;
     }
   | {
       readonly kind: "death";
@@ -80,9 +82,27 @@ export class Ledger {
     this.#writes.set(keyOf(write), write);
   }
 
+  /** The last time that an origin has stamped. */
+  lastOf(origin: string): number {
+    let last = 0;
+    for (const { stamp } of this) if (stamp.origin === origin && stamp.hlc > last) last = stamp.hlc;
+    return last;
+  }
+
   /** There is one member again, and nothing was heard of by anybody else. */
   clear(): void {
     this.#writes.clear();
+  }
+
+  /** What is left if only some stamps count. */
+  counting(counts: (stamp: WriteStamp) => boolean): Ledger {
+    const left = new Ledger();
+    for (const write of this) {
+      // A death that came with a birth is part of it, whoever's it was.
+      const { hlc, origin } = write.kind === "death" && write.carriedBy !== undefined ? write.carriedBy : write.stamp;
+      if (hlc === 0 || counts({ hlc, origin })) left.add(write);
+    }
+    return left;
   }
 
   /** A loss of power took back what an origin had stamped after `hlc`. */
@@ -158,8 +178,12 @@ function settle(model: LibraryModel, { births, death, edits }: Merging): State {
     }
     standing.set(name, { value, at, stamp: at.hlc === 0 ? null : at });
   }
-  const life = living.reduce((first, { stamp }) => (isLater(first, stamp) ? stamp : first), newest.stamp);
+  const life = living.map(lifeOf).reduce((first, stamp) => (isLater(first, stamp) ? stamp : first));
   return { living: true, visible: true, life, standing };
+}
+
+function lifeOf({ stamp, age = stamp.hlc }: Extract<Write, { kind: "birth" }>): WriteStamp {
+  return age === stamp.hlc ? stamp : { hlc: age, origin: "" };
 }
 
 /** Hides what refers, where it must, to something that is not there; and what refers to that. */

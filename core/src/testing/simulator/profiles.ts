@@ -1,7 +1,7 @@
 // Which faults a run meets. Each profile says what may happen; the seed says what does, and when.
 
 /** A family of faults. */
-export type FaultFamily = "network" | "clock" | "crash" | "disk" | "plugins" | "schema";
+export type FaultFamily = "network" | "clock" | "crash" | "disk" | "plugins" | "schema" | "members";
 
 /** The families of each profile. */
 export const PROFILES = {
@@ -19,6 +19,8 @@ export const PROFILES = {
   plugins: ["plugins", "network"],
   /** Devices that run a later version of the application than others. */
   schema: ["schema", "network"],
+  /** Members that are removed, lapse, return, are reset, restored from a backup or copied; in some runs processes end, too. */
+  members: ["members", "network"],
   /** Everything at once, a part of it in each run. */
   all: ["network", "clock", "crash", "disk", "plugins", "schema"],
 } as const satisfies Readonly<Record<string, readonly FaultFamily[]>>;

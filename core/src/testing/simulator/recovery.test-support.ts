@@ -8,7 +8,7 @@ import { simulate } from "./simulate.js";
 export const RUN_LIMIT_MS = 120_000;
 
 /** Of each profile; `npm run simulate` looks at more. */
-const SEEDS_EACH = 38;
+const SEEDS_EACH = 34;
 
 export async function expectRecovery(profile: ProfileName, seed: number): Promise<void> {
   const { violation, story } = await simulate({ seed, profile });

@@ -25,6 +25,8 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["crash", 106_395, "the doctor took stamps for left over that a crash had kept from being swept away"],
   ["plugins", 103_069, "the ledger read a reference after the same transaction had taken its target"],
   ["all", 101_647, "records kept for later waited long after a clock that was behind had been put right"],
+  ["members", 9, "devices that had all lapsed for each other waited for one that was about to return"],
+  ["members", 13, "what a device had made alone referred to nothing on that device when it came back"],
 ];
 
 describe("a simulated library", { timeout: RUN_LIMIT_MS }, () => {

@@ -2,12 +2,13 @@
 // says in the trace what it does, and lets little or no time pass.
 
 import type { SimulatedDevice } from "./device.js";
+import { MEMBERS } from "./member-steps.js";
 import { MOODS } from "./mischief.js";
 import type { FaultFamily } from "./profiles.js";
 import type { CrashPlace } from "./simulated-disk.js";
 import type { World } from "./world.js";
 
-interface Step {
+export interface Step {
   readonly weight: number;
   readonly family?: FaultFamily;
   /** Whether there is anything to do; default true. */
@@ -160,7 +161,7 @@ const NETWORK: readonly Step[] = [
     run(world) {
       const { from, to } = world.chance.pick(world.links);
       world.say(`${from} and ${to} can reach each other`);
-      world.network.heal(from, to);
+      world.connect(from, to);
     },
   },
   { weight: 1, run: (world) => healNetwork(world, { latencies: false }) },
@@ -341,6 +342,7 @@ const STEPS: readonly Step[] = [
   ...ofFamily("disk", DISK),
   ...ofFamily("plugins", PLUGINS),
   ...ofFamily("schema", SCHEMA),
+  ...ofFamily("members", MEMBERS),
 ];
 
 function ofFamily(family: FaultFamily, steps: readonly Step[]): readonly Step[] {
@@ -370,7 +372,7 @@ function arm(world: World, device: SimulatedDevice): void {
 export function healNetwork(world: World, { latencies }: { readonly latencies: boolean }): void {
   world.say("the network is whole again");
   for (const { from, to } of world.links) {
-    world.network.heal(from, to);
+    world.connect(from, to);
     if (!latencies) continue;
     for (const direction of [
       { from, to },

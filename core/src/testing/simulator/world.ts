@@ -1,16 +1,19 @@
 // A library that is simulated: its devices, the network between them, true time, and what is known of all that was
 // written. What happens to it is decided elsewhere (`steps.ts`), and what must be true of it, too (`final-checks.ts`).
 
+import { join } from "node:path";
 import { logMaintenance } from "@tidemark/plugin-api";
 import { physicalMs } from "../../clock/hybrid-logical-clock.js";
 import type { FindingCode } from "../../kernel/diagnosis.js";
 import { InMemoryNetwork } from "../../transport/in-memory.js";
 import { Chance } from "./chance.js";
 import { SimulatedDevice } from "./device.js";
+import { drawFamilies } from "./families.js";
 import { describeFrame } from "./frame-words.js";
 import { Ledger } from "./ledger.js";
+import type { SchemaVersion } from "./library-model.js";
 import { type Mood, mischief } from "./mischief.js";
-import { type FaultFamily, PROFILES, type ProfileName } from "./profiles.js";
+import type { FaultFamily, ProfileName } from "./profiles.js";
 import { Timeline } from "./timeline.js";
 import { Trace, Violation } from "./trace.js";
 import { Work } from "./work.js";
@@ -36,6 +39,16 @@ const DAMAGE: ReadonlySet<FindingCode> = new Set([
   "log-damaged",
   "vectors-damaged",
 ]);
+
+/** A copy of a device's database. */
+export interface Backup {
+  readonly device: string;
+  readonly path: string;
+  readonly schema: SchemaVersion;
+  /** What the device was, and where its clock stood. */
+  readonly origin: string | null;
+  readonly hlc: number;
+}
 
 /** Whom a device dials, by their places in the list. */
 interface Link {
@@ -73,16 +86,20 @@ export class World {
   pluginsInstalled: boolean;
   /** Where processes have ended, and how often. */
   readonly crashes = new Map<string, number>();
+  /** Copies of databases, the latest last. */
+  readonly backups: Backup[] = [];
+  /** Restored devices, and whom they have to meet before anybody else. */
+  readonly #witnesses = new Map<string, string>();
+  readonly #directory: string;
   #violation: Violation | null = null;
   readonly #starts = new Map<string, number>();
 
   constructor({ seed, profile, directory, size, checkpoints = true }: WorldOptions) {
     this.seed = seed;
+    this.#directory = directory;
     this.chance = Chance.of(seed, "steps");
     const plan = Chance.of(seed, "plan");
-    const families: readonly FaultFamily[] = PROFILES[profile];
-    const some = families.filter(() => plan.happens(0.5));
-    this.families = new Set(profile !== "all" ? families : some.length < 2 ? families : some);
+    this.families = drawFamilies({ profile, seed, plan });
     this.pluginsInstalled = this.families.has("plugins");
     this.timeline = new Timeline({
       random: Chance.of(seed, "turns"),
@@ -93,7 +110,7 @@ export class World {
       clock: this.timeline.clock(),
       random: Chance.of(seed, "network"),
       windowBytes: plan.pick([500, 5_000, 65_536]),
-      redialMs: plan.pick([200, 1_000]),
+      redialMs: this.families.has("members") ? 5_000 : plan.pick([200, 1_000]),
       onDelivery: ({ from, to, frame }) => {
         this.trace.note(frame);
         this.trace.say(from, `-> ${to} ${describeFrame(frame)}`, "frame");
@@ -101,18 +118,21 @@ export class World {
     });
     const names = NAMES.slice(0, size ?? plan.weighted(SIZES));
     this.links = drawLinks(plan, names);
+    if (this.families.has("members")) this.links = this.#everyPair(names);
     this.work = new Work({ chance: Chance.of(seed, "work"), devices: names });
     // Wrong clocks are set right only when their stamps have come to pass: hours, in which little should be done.
     const patient = this.families.has("clock");
+    const passing = this.families.has("members");
     const settings = {
       replication: {
         pageRecords: plan.between(1, 6),
         windowBytes: plan.pick([65_536, 1_000_000]),
         requestTimeoutMs: plan.pick([5_000, 30_000]),
         retryDelayMs: plan.pick([500, 5_000]),
-        heartbeatMs: patient ? 60_000 : plan.pick([2_000, 10_000, 60_000]),
+        heartbeatMs: patient ? 60_000 : passing ? MAX_OFFLINE_MS / 10 : plan.pick([2_000, 10_000, 60_000]),
       },
-      storage: { pollMs: patient ? 60_000 : plan.pick([250, 5_000]) },
+      storage: { pollMs: patient ? 60_000 : passing ? 30_000 : plan.pick([250, 5_000]) },
+      ...(passing && { membership: { maxOfflineMs: patient ? 10 * MAX_OFFLINE_MS : MAX_OFFLINE_MS } }),
     };
     this.devices = names.map((name, index) => {
       const moodOf = () => this.moods.get(name) ?? "good";
@@ -145,6 +165,11 @@ export class World {
     });
   }
 
+  /** How long a member may be silent before it lapses. */
+  get maxOfflineMs(): number {
+    return this.families.has("clock") ? 10 * MAX_OFFLINE_MS : MAX_OFFLINE_MS;
+  }
+
   /** Devices whose process runs. */
   get running(): readonly SimulatedDevice[] {
     return this.devices.filter(({ state }) => state === "running");
@@ -164,10 +189,115 @@ export class World {
     if (this.#violation !== null) throw this.#violation;
   }
 
+  /** Lets two devices reach each other, unless one of them may not be met yet. */
+  connect(a: string, b: string): void {
+    if (this.#mayMeet(a, b) && this.#mayMeet(b, a)) this.network.heal(a, b);
+  }
+
+  #mayMeet(name: string, other: string): boolean {
+    const witness = this.#witnesses.get(name);
+    if (witness === undefined || witness === other) return true;
+    if (this.device(name).watch.isBehindItself) return false;
+    this.#witnesses.delete(name);
+    return true;
+  }
+
+  device(name: string): SimulatedDevice {
+    return this.devices.find((it) => it.name === name)!;
+  }
+
+  /** Whether it has the library, and is a member that nobody has removed. */
+  isSound({ watch: { knowledge, isBehindItself } }: SimulatedDevice): boolean {
+    if (knowledge === null || !knowledge.ready || isBehindItself) return false;
+    return this.devices.every(({ watch }) => !watch.knowledge?.removals.has(knowledge.origin));
+  }
+
+  /** Whether a restored device can be found out by this one only. */
+  isNeeded({ name }: SimulatedDevice): boolean {
+    for (const [restored, witness] of this.#witnesses) {
+      if (witness === name && this.device(restored).watch.isBehindItself) return true;
+    }
+    return false;
+  }
+
+  /** All but those that a person has removed: they stay out. */
+  get members(): readonly SimulatedDevice[] {
+    return this.devices.filter(({ watch }) => {
+      const origin = watch.knowledge?.origin;
+      return (
+        origin === undefined || !this.devices.some((it) => it.watch.knowledge?.removals.get(origin)?.kind === "removed")
+      );
+    });
+  }
+
+  /** Whether a restored device has not met yet whom it is to meet first. */
+  get anyConfined(): boolean {
+    return [...this.#witnesses.keys()].some((name) => this.device(name).watch.isBehindItself);
+  }
+
+  /** Keeps a copy of the database of a device that has stopped. */
+  backUp(device: SimulatedDevice): void {
+    const path = join(this.#directory, `backup.${this.backups.length}.sqlite`);
+    device.copyDatabase(path);
+    const { knowledge, isBehindItself } = device.watch;
+    if (isBehindItself) return;
+    this.trace.say(device.name, "is backed up");
+    const { name, schema } = device;
+    this.backups.push({ device: name, path, schema, origin: knowledge?.origin ?? null, hlc: knowledge?.hlc ?? 0 });
+  }
+
+  /** Devices that can be set back to a backup, so that whom they meet first finds them out. */
+  get restorable(): readonly SimulatedDevice[] {
+    if (this.families.has("clock")) return [];
+    return this.devices.filter(
+      (device) => !device.watch.isBehindItself && !this.isNeeded(device) && this.#lastBackup(device) !== undefined,
+    );
+  }
+
+  #lastBackup(device: SimulatedDevice): Backup | undefined {
+    return this.backups.findLast((backup) => backup.device === device.name && this.#witnessOf(backup) !== undefined);
+  }
+
+  /** Who has heard more of a device than anybody else, and more than its backup tells; null: nobody has heard anything since. */
+  #witnessOf({ device, origin, hlc }: Backup): string | null | undefined {
+    if (origin === null) return null;
+    const heard = this.devices
+      .filter(({ name, watch }) => name !== device && watch.knowledge !== null)
+      .map((other) => ({ other, last: other.watch.knowledge!.vector.get(origin) ?? 0 }))
+      .sort((a, b) => b.last - a.last);
+    if (heard.length === 0 || heard[0]!.last <= hlc) return null;
+    return heard.find(({ other, last }) => last === heard[0]!.last && this.isSound(other))?.other.name;
+  }
+
+  /** Sets a device that does not run back to its last backup. */
+  restore(device: SimulatedDevice): void {
+    const backup = this.#lastBackup(device)!;
+    const witness = this.#witnessOf(backup)!;
+    this.trace.say(device.name, `is restored from a backup, and meets ${witness ?? "anybody"} first`);
+    device.replaceDatabase(backup.path);
+    if (witness === null) return;
+    this.#witnesses.set(device.name, witness);
+    for (const { name } of this.devices) {
+      if (name !== device.name && name !== witness) this.network.cut(device.name, name);
+    }
+  }
+
   /** Lets time pass. */
   async wait(ms: number): Promise<void> {
     await this.timeline.run(ms);
     this.check();
+  }
+
+  /** Where devices are removed everybody dials everybody, or nobody could take their place; at first few links are up. */
+  #everyPair(names: readonly string[]): readonly Link[] {
+    const isUp = (a: string, b: string) =>
+      this.links.some(({ from, to }) => (from === a && to === b) || (from === b && to === a));
+    const pairs = names.flatMap((from, index) => names.slice(0, index).map((to) => ({ from, to })));
+    for (const { from, to } of pairs) if (!isUp(from, to)) this.network.cut(from, to);
+    return pairs.flatMap(({ from, to }) => [
+      { from, to },
+      { from: to, to: from },
+    ]);
   }
 
   /** Starts a device, and lets it have the record that stands for it. */
@@ -225,6 +355,9 @@ export class World {
     for (const device of this.devices) await device.dispose();
   }
 }
+
+/** Where members come and go: how long one may be silent before it lapses. */
+export const MAX_OFFLINE_MS = 300_000;
 
 /** A tree, so that everybody can reach everybody, and perhaps some shortcuts. Newcomers dial those who were there. */
 function drawLinks(plan: Chance, names: readonly string[]): readonly Link[] {

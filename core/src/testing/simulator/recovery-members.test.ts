@@ -1,0 +1,3 @@
+import { testRecovery } from "./recovery.test-support.js";
+
+testRecovery("members");
