@@ -1,6 +1,7 @@
 import { API_VERSION, definePlugin } from "@tidemark/plugin-api";
 import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, expect, it, vi } from "vitest";
+import { HeardIdentities } from "../replication/told-identities.js";
 import { RowWriter } from "../storage/row-writer.js";
 import type { TestKernel } from "../testing/test-kernel.js";
 import { expectNoViolations, expectSameTable, onFile, query, shared, TestLibrary } from "./library.test-support.js";
@@ -107,6 +108,26 @@ it("ends in the same rows, stamps and hidden records as the long way, of which s
   expect(query(quick.database, "SELECT record FROM tidemark_parked WHERE kind = 'hidden'")).toEqual([
     { record: "lost" },
   ]);
+});
+
+it("names targets by the number under which they were told, in every backfill of a session and with every server", async () => {
+  const at = vi.spyOn(HeardIdentities.prototype, "at");
+  const note = vi.spyOn(HeardIdentities.prototype, "note");
+  const a = await library.device("a", { before: furnish });
+  const settings = { replication: { pageRecords: 16 } };
+  const b = await library.device("b", { dial: ["a"], settings });
+  await library.settle(a, b);
+  const named = at.mock.calls.length;
+  expect(named).toBeGreaterThan(SHELVES);
+  // Twice from another server, which has told others before: each session counts by itself.
+  for (const name of ["c", "d"]) {
+    const joiner = await library.device(name, { dial: ["b"], settings });
+    await library.settle(a, b, joiner);
+    for (const table of ["shelf", "book"]) expectSameTable([a, joiner], table, { local: LOCAL[table]! });
+  }
+  expect(at.mock.calls.length).toBe(3 * named);
+  // The books, to which nothing refers, are not counted.
+  expect(note.mock.calls.reduce((sum, [identities]) => sum + identities.length, 0)).toBeLessThanOrEqual(3 * SHELVES);
 });
 
 it("leaves the whole slice to the long way when the schema refuses one of its rows", async () => {

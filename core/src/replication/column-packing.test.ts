@@ -1,11 +1,16 @@
 import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import {
+  MAX_HEX_BYTES,
   MAX_INTEGER_BYTES,
+  packHex,
   packIntegers,
+  packRising,
   packUuids,
   UUID_BYTES,
+  unpackHex,
   unpackIntegers,
+  unpackRising,
   unpackUuids,
 } from "./column-packing.js";
 
@@ -74,4 +79,66 @@ describe("packed integers", () => {
       expect(packIntegers(values)).toBeNull();
     },
   );
+});
+
+describe("packed uuids in order", () => {
+  const rising = fc.array(fc.uuid(), { minLength: 2, maxLength: 60 }).map((uuids) => [...new Set(uuids)].sort());
+
+  it("come out as they went in, in fewer bytes", () => {
+    fc.assert(
+      fc.property(rising, (uuids) => {
+        const packed = packUuids(uuids)!;
+        const shorter = packRising(packed);
+        if (shorter === null) return;
+        expect(shorter.bytes.length).toBeLessThan(packed.length);
+        expect(unpackUuids(unpackRising(shorter, uuids.length)!)).toEqual(uuids);
+      }),
+      seeded,
+    );
+    const ofOneSecond = Array.from(
+      { length: 100 },
+      (_, ms) => `018f0000-${(256 + ms).toString(16).padStart(4, "0")}-7abc-8def-0123456789ab`,
+    );
+    expect(packRising(packUuids(ofOneSecond)!)).toMatchObject({ width: 1 });
+  });
+
+  it("are none where they fall, and where they lead beyond what six bytes hold", () => {
+    const falling = ["ffffffff-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000000"];
+    expect(packRising(packUuids(falling)!)).toBeNull();
+    expect(packRising(packUuids([])!)).toBeNull();
+    const bytes = new Uint8Array(2 * 11).fill(1);
+    expect(unpackRising({ first: 256 ** 6 - 1, width: 1, bytes }, 2)).toBeNull();
+    expect(unpackRising({ first: 256 ** 6 - 3, width: 1, bytes }, 2)).not.toBeNull();
+  });
+});
+
+describe("packed hexadecimal text", () => {
+  const hex = fc
+    .integer({ min: 1, max: MAX_HEX_BYTES })
+    .chain((width) => fc.array(fc.uint8Array({ minLength: width, maxLength: width }), { minLength: 1, maxLength: 20 }))
+    .map((all) => all.map((bytes) => Buffer.from(bytes).toString("hex")));
+
+  it("comes out as it went in", () => {
+    fc.assert(
+      fc.property(hex, (texts) => {
+        const packed = packHex(texts)!;
+        expect(packed.bytes.length).toBe(texts.length * packed.width);
+        expect(unpackHex(packed)).toEqual(texts);
+      }),
+      seeded,
+    );
+  });
+
+  it.each([
+    ["capitals", ["AB"]],
+    ["an odd number of digits", ["abc"]],
+    ["other letters", ["0g"]],
+    ["texts of two lengths", ["ab", "abcd"]],
+    ["nothing", [""]],
+    ["no text", []],
+    ["what is longer than a digest", ["00".repeat(MAX_HEX_BYTES + 1)]],
+    ["letters beyond ASCII", ["0\u0430"]],
+  ])("is not made of %s", (_, texts) => {
+    expect(packHex(texts)).toBeNull();
+  });
 });

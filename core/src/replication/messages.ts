@@ -4,6 +4,7 @@ import { isIdentity } from "../registry/identity-form.js";
 import { REMOVAL_KINDS } from "../storage/members.js";
 import { replicationErrors } from "./errors.js";
 import { WITH_BYTES } from "./message-forms.js";
+import type { HeardIdentities, Note, ToldIdentities } from "./told-identities.js";
 import { ByteReader, packBlock, unpackBlock } from "./wire-block.js";
 import type { WireGroup } from "./wire-records.js";
 
@@ -220,11 +221,19 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
 /** The leading byte, and the length of the JSON in four, big-endian. */
 const HEAD_BYTES = 5;
 
-export function encodeMessage(message: Message): Uint8Array {
+/** Of a page of a backfill: what its blocks may name by number, and how each is marked whose identities are counted. */
+export interface BlockNumbers {
+  readonly told: ToldIdentities;
+  readonly mark: (group: WireGroup) => Note | null;
+}
+
+export function encodeMessage(message: Message, numbers?: BlockNumbers): Uint8Array {
   if (message.t !== "backfill-rows") return encoder.encode(JSON.stringify(message));
   const bytes: Uint8Array[] = [];
   const groups = (message.records.groups as readonly WireGroup[]).map((group) =>
-    group.k === undefined ? group : { ...group, k: packBlock(group.k, bytes) },
+    group.k === undefined
+      ? group
+      : { ...group, k: packBlock(group.k, bytes, numbers && { told: numbers.told, mark: numbers.mark(group) }) },
   );
   const json = encoder.encode(JSON.stringify({ ...message, records: { ...message.records, groups } }));
   if (bytes.length === 0) return json;
@@ -234,8 +243,8 @@ export function encodeMessage(message: Message): Uint8Array {
   return Buffer.concat([head, json, ...bytes]);
 }
 
-/** Throws `TIDEMARK_WIRE_MALFORMED` for anything that is not a message. */
-export function decodeMessage(frame: Uint8Array): Message {
+/** Throws `TIDEMARK_WIRE_MALFORMED` for anything that is not a message. `heard` goes along with the messages of a session. */
+export function decodeMessage(frame: Uint8Array, heard?: HeardIdentities): Message {
   const [json, bytes] = frame[0] === WITH_BYTES ? withBytes(frame) : [frame, frame.subarray(frame.length)];
   let parsed: unknown;
   try {
@@ -253,7 +262,7 @@ export function decodeMessage(frame: Uint8Array): Message {
   const message = result.data;
   const reader = new ByteReader(bytes);
   if (message.t === "backfill-rows") {
-    message.records.groups = message.records.groups.map((group) => unpackGroup(group, reader));
+    message.records.groups = message.records.groups.map((group) => unpackGroup(group, reader, heard));
   }
   if (!reader.ended) throw replicationErrors.malformed({ reason: "bytes that nothing in the message names" });
   return message;
@@ -266,7 +275,7 @@ function withBytes(frame: Uint8Array): readonly [json: Uint8Array, bytes: Uint8A
   return [view.subarray(HEAD_BYTES, end), view.subarray(end)];
 }
 
-function unpackGroup(group: unknown, reader: ByteReader): unknown {
+function unpackGroup(group: unknown, reader: ByteReader, heard: HeardIdentities | undefined): unknown {
   if (typeof group !== "object" || group === null || !("k" in group)) return group;
-  return { ...group, k: unpackBlock(group.k, reader) };
+  return { ...group, k: unpackBlock(group.k, reader, heard) };
 }

@@ -30,6 +30,8 @@ import { loadPeer, type PeerRecord, updatePeer } from "./peer-store.js";
 import { learnRemovals, settledEntries, wireRemovals } from "./removals.js";
 import { restoreRecords } from "./restore.js";
 import { isSettledByAll } from "./stable-point.js";
+import { HeardIdentities, type Note, ToldIdentities } from "./told-identities.js";
+import type { WireGroup } from "./wire-records.js";
 
 /**
  * One connection to one peer, from its first frame to its last. It introduces both ends to each other, then serves what
@@ -90,6 +92,9 @@ export class Session {
   #serving = 0;
   /** How many records of a model the next page of a backfill may hold, by how large the last one was. */
   readonly #fitting = new Map<string, number>();
+  /** What the peer was told in the backfill that it makes here; null while it makes none. */
+  #told: ToldIdentities | null = null;
+  readonly #heard = new HeardIdentities();
   #state: PeerState = "uninitialized";
   #pulling = false;
   /** The former origin of a peer that wants to come back, which can't be before its removal is settled everywhere. */
@@ -251,6 +256,8 @@ export class Session {
     if (state.self === null || state.ready === 0) return;
     this.#pulling = true;
     this.#pagesCame = false;
+    // A page that is still on its way may name what was heard before it.
+    if (![...this.#requests.values()].some(({ answer }) => answer === "backfill-rows")) this.#heard.forget();
     const stored = loadPeer(connection, peer.num);
     const logId = this.#peer!.logId;
     await this.#setState("catching-up");
@@ -429,7 +436,7 @@ export class Session {
       const sent = this.#assembler.take(frame, limit);
       if (sent === null) return;
       const whole = inflated(sent, limit);
-      message = decodeMessage(whole);
+      message = decodeMessage(whole, this.#heard);
       if (message.t === "bye") {
         this.#onBye(message);
         return;
@@ -458,6 +465,8 @@ export class Session {
         this.#stream.applied(message.n);
         return;
       case "pull":
+        // Its backfill is over.
+        this.#told = null;
         this.#serve(() => this.#startStream(message));
         return;
       case "ready":
@@ -483,6 +492,7 @@ export class Session {
         this.#serve(() => this.#sponsor(message));
         return;
       case "backfill":
+        this.#told = new ToldIdentities();
         this.#serve(() => this.#sendPlan());
         return;
       case "backfill-page":
@@ -628,6 +638,7 @@ export class Session {
     // A page is as long as was asked for, unless its values are large; then the next one probably is so too.
     const maxBytes = Math.min(message.maxBytes ?? PAGE_BYTES, PAGE_BYTES);
     let limit = Math.min(message.limit, this.#fitting.get(message.model) ?? message.limit);
+    const told = this.#told;
     let page: BackfillPage;
     let encoded: Uint8Array;
     for (;;) {
@@ -641,24 +652,38 @@ export class Session {
           deps: this.#library.encodeDeps,
         }),
       );
-      encoded = encodeMessage({
-        t: "backfill-rows",
-        request: message.request,
-        records: { origins: [...page.records.origins], groups: [...page.records.groups] },
-        upTo: page.upTo,
-        floor: page.floor,
-      });
+      await fence.cover();
+      if (this.#closed) return;
+      // From here on nothing is awaited: numbers are good for the order in which messages are sent.
+      encoded = encodeMessage(
+        {
+          t: "backfill-rows",
+          request: message.request,
+          records: { origins: [...page.records.origins], groups: [...page.records.groups] },
+          upTo: page.upTo,
+          floor: page.floor,
+        },
+        told === null || told !== this.#told ? undefined : { told, mark: (group) => this.#markFor(group) },
+      );
       if (encoded.length <= maxBytes || limit === 1) break;
       limit = Math.max(1, Math.floor(limit / 4));
     }
     if (registry.byName.has(message.model)) {
       this.#fitting.set(message.model, encoded.length > maxBytes / 8 ? limit : limit * 2);
     }
-    await fence.cover();
-    if (this.#closed) return;
     const bytes = this.#sendEncoded(encoded);
+    if (told !== null && told === this.#told) {
+      for (const group of page.records.groups) if (this.#markFor(group) !== null) told.note(group.k!.identities);
+    }
     const records = recordCountOf(page.records);
     events.emit("pageServed", { peer: this.peer!, phase: "backfill", records, bytes });
+  }
+
+  /** Identities are worth counting where others may refer to them. */
+  #markFor({ m, k }: WireGroup): Note | null {
+    const model = this.#library.deps.registry.byName.get(m);
+    if (this.#told === null || k === undefined || !model || model.referencedBy.length === 0) return null;
+    return this.#told.markFor(k.identities);
   }
 
   async #sendBounds({ request, model, after, upTo, every, limit }: MessageOf<"backfill-survey">): Promise<void> {

@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { describe, expect, it } from "vitest";
 import { checkWireRecords } from "./decode-records.js";
 import { decodeMessage, encodeMessage, type MessageOf } from "./messages.js";
+import { HeardIdentities, ToldIdentities } from "./told-identities.js";
 import {
   ByteReader,
   blockOf,
@@ -28,17 +29,28 @@ const value: fc.Arbitrary<WireValue> = fc.oneof(
 /** What whole columns are like: anything, numbers near each other, uuids, a few texts again and again. */
 const column = (rows: number): fc.Arbitrary<WireValue[]> => {
   const of = <T extends WireValue>(values: fc.Arbitrary<T>) => fc.array(values, { minLength: rows, maxLength: rows });
-  return fc.oneof(of(value), of(fc.integer()), of(fc.uuid()), of(fc.constantFrom("a", "b", null)));
+  const digest = fc.uint8Array({ minLength: 8, maxLength: 8 }).map((bytes) => Buffer.from(bytes).toString("hex"));
+  return fc.oneof(
+    of(value),
+    of(fc.integer()),
+    of(fc.uuid()),
+    of(fc.option(fc.uuid())),
+    of(digest),
+    of(fc.constantFrom("a", "b", null)),
+  );
 };
 const table = fc
   .integer({ min: 16, max: 40 })
   .chain((rows) => fc.tuple(fc.array(fc.tuple(fc.boolean(), column(rows)), { maxLength: 5 }), fc.constant(rows)));
 
-function travel(block: WireBlock): WireBlock {
+function travel(block: WireBlock, told?: ToldIdentities, heard?: HeardIdentities): WireBlock {
   const bytes: Uint8Array[] = [];
-  const json = JSON.stringify(packBlock(block, bytes));
+  const json = JSON.stringify(
+    packBlock(block, bytes, { told: told ?? null, mark: told?.markFor(block.identities) ?? null }),
+  );
+  told?.note(block.identities);
   const reader = new ByteReader(Buffer.concat(bytes));
-  const there = unpackBlock(JSON.parse(json), reader);
+  const there = unpackBlock(JSON.parse(json), reader, heard);
   expect(reader.ended).toBe(true);
   return there;
 }
@@ -70,6 +82,63 @@ describe("a block", () => {
     );
   });
 
+  it("may name what was told before by its number", () => {
+    const targets = fc.uniqueArray(fc.uuid(), { minLength: 16, maxLength: 40 }).map((uuids) => uuids.sort());
+    fc.assert(
+      fc.property(targets, fc.uuid(), fc.infiniteStream(fc.nat()), (uuids, stranger, chance) => {
+        const told = new ToldIdentities();
+        const heard = new HeardIdentities();
+        const first = blockOf(
+          uuids.map((uuid): WireSettledRecord => [uuid, [null]]),
+          [false],
+        )!;
+        travel(first, told, heard);
+        const pick = () => [...uuids, stranger, null][(chance.next().value as number) % (uuids.length + 2)]!;
+        const records = Array.from({ length: 30 }, (_, row): WireSettledRecord => [`r${100 + row}`, [pick()]]);
+        const second = blockOf(records, [true])!;
+        expect(travel(second, told, heard)).toEqual(second);
+        // The block itself was told as well.
+        const third = blockOf(
+          Array.from({ length: 20 }, (_, row): WireSettledRecord => [`s${row}`, [`r${100 + row}`]]),
+          [true],
+        )!;
+        const bytes: Uint8Array[] = [];
+        expect(JSON.stringify(packBlock(third, bytes, { told }).v)).not.toContain("r100");
+        expect(travel(third, told, heard)).toEqual(third);
+      }),
+      seeded,
+    );
+  });
+
+  it("counts anew with the first block of the next backfill", () => {
+    const heard = new HeardIdentities();
+    const blockWith = (prefix: string, value: WireValue) =>
+      blockOf(
+        Array.from({ length: 16 }, (_, row): WireSettledRecord => [`${prefix}${10 + row}`, [value]]),
+        [true],
+      )!;
+    travel(blockWith("a", null), new ToldIdentities(), heard);
+    const next = new ToldIdentities();
+    travel(blockWith("b", null), next, heard);
+    const referring = blockWith("c", "b12");
+    expect(travel(referring, next, heard)).toEqual(referring);
+    expect(() => heard.at(33)).toThrow(expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }));
+  });
+
+  it("is not counted beyond what both ends keep", () => {
+    const told = new ToldIdentities();
+    const heard = new HeardIdentities();
+    const many = Array.from({ length: 2 ** 17 }, (_, index) => `i${index}`);
+    for (let times = 0; times < 2; times++) {
+      heard.note(many, told.markFor(many)!);
+      told.note(many);
+    }
+    expect(told.markFor(["one more"])).toBeNull();
+    expect(() => heard.note(["one more"], 1)).toThrow(expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }));
+    const long = Array.from({ length: 2 ** 15 }, () => "x".repeat(512));
+    expect(new ToldIdentities().markFor(long)).toBeNull();
+  });
+
   it("is not made of a few records, nor of more than one is allowed to hold", () => {
     const records = (count: number) => Array.from({ length: count }, (_, row): WireSettledRecord => [`r${row}`, [row]]);
     expect(blockOf(records(15), [false])).toBeNull();
@@ -86,13 +155,19 @@ describe("a block", () => {
     ["identities as integers", { ...good, i: { z: [0, 0] } }],
     ["no columns", { n: 2, i: ["a", "b"] }],
     ["a column of another length", { ...good, v: [["x"]] }],
-    ["a column of no form", { ...good, v: [{ x: 1 }] }],
+    ["a column of no form", { ...good, v: [{ y: 1 }] }],
     ["more cells than allowed", { ...good, v: new Array(500_001).fill(["x", "y"]) }],
     ["integers of too many bytes", { ...good, v: [{ z: [0, 7] }] }],
     ["integers that are not exact", { ...good, v: [{ z: [Number.MAX_SAFE_INTEGER, 1] }] }],
     ["more bytes than there are", { ...good, v: [{ u: 1 }] }],
     ["a dictionary longer than the block", { ...good, v: [{ d: ["x", "y", "z"], n: 3, a: [1, 2] }] }],
     ["a place that the dictionary does not have", { ...good, v: [{ d: ["x"], n: 1, a: [1, 2] }] }],
+    ["numbers where none were told", { ...good, v: [{ t: [1], d: [], n: 1, a: [1, 1] }] }],
+    ["a mark where nothing is counted", { ...good, s: 1 }],
+    ["uuids that rise by too much", { ...good, v: [{ u: [0, 6] }] }],
+    ["uuids that begin nowhere", { ...good, v: [{ u: [2 ** 48, 0] }] }],
+    ["hexadecimal text of no length", { ...good, v: [{ x: 0 }] }],
+    ["hexadecimal text that is too long", { ...good, v: [{ x: 65 }] }],
     ["a place that is none", { ...good, v: [{ d: ["x"], n: 1, a: [1, "1"] }] }],
   ])("is refused with %s", (_, packed) => {
     expect(unpackBlock(good, new ByteReader(new Uint8Array())).identities).toEqual(["a", "b"]);
@@ -100,6 +175,23 @@ describe("a block", () => {
       expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }),
     );
   });
+});
+
+it.each<[string, unknown]>([
+  ["a number that was never told", { t: [17], d: [], n: 1, a: [1, 1] }],
+  ["a number that is none", { t: ["1"], d: [], n: 1, a: [1, 1] }],
+  ["fewer texts than have no number", { t: [0, 1], d: [], n: 2, a: [1, 2] }],
+  ["more texts than have no number", { t: [0, 1], d: ["a", "b"], n: 2, a: [1, 2] }],
+])("numbers of identities are refused with %s", (_, column) => {
+  const heard = new HeardIdentities();
+  heard.note(
+    Array.from({ length: 16 }, (_, index) => `i${index}`),
+    2,
+  );
+  const reader = () => new ByteReader(new Uint8Array());
+  const of = (packed: unknown) => unpackBlock({ n: 2, i: ["a", "b"], v: [packed] }, reader(), heard);
+  expect(of({ t: [0, 16], d: ["x"], n: 2, a: [1, 2] }).columns[0]).toEqual({ values: ["x", "i15"], at: [1, 2] });
+  expect(() => of(column)).toThrow(expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }));
 });
 
 describe("a message with a block", () => {

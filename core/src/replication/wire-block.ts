@@ -1,14 +1,21 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import {
   fits,
+  MAX_HEX_BYTES,
   MAX_INTEGER_BYTES,
+  packHex,
   packIntegers,
+  packRising,
   packUuids,
+  RISING_BYTES,
   UUID_BYTES,
+  unpackHex,
   unpackIntegers,
+  unpackRising,
   unpackUuids,
 } from "./column-packing.js";
 import { replicationErrors } from "./errors.js";
+import { type HeardIdentities, NOTE, NOTE_ANEW, type Note, type ToldIdentities } from "./told-identities.js";
 import type { WireSettledRecord } from "./wire-records.js";
 
 /**
@@ -89,38 +96,71 @@ export function dictionaryOf(column: readonly WireValue[], least: number): WireD
   return { values: [...places.keys()], at };
 }
 
-/** How a column stands in JSON: as it is, or as uuids (`u`) or integers (`z`: least, bytes of each) among the bytes. */
+/**
+ * How a column stands in JSON: as it is, or among the bytes as uuids (`u`: 1, or the beginning of the first and the bytes of
+ * each distance), hexadecimal text (`x`: bytes of each) or integers (`z`: least, bytes of each). A dictionary (`d`) may give
+ * the numbers (`t`) of identities that were told before; 0 stands for the next in `d`.
+ */
 type PackedColumn =
   | readonly WireValue[]
-  | { readonly u: number }
+  | { readonly u: 1 | readonly [first: number, width: number] }
+  | { readonly x: number }
   | { readonly z: readonly [least: number, width: number] }
-  | { readonly d: PackedColumn; readonly n: number; readonly a: PackedColumn };
+  | { readonly t?: PackedColumn; readonly d: PackedColumn; readonly n: number; readonly a: PackedColumn };
 
 export interface PackedBlock {
   readonly n: number;
   readonly i: PackedColumn;
   readonly v: readonly PackedColumn[];
+  /** Whether its identities may be named by their numbers from now on. */
+  readonly s?: Note;
 }
 
-/** The block as JSON; its bytes are appended to `bytes`. */
-export function packBlock({ identities, columns }: WireBlock, bytes: Uint8Array[]): PackedBlock {
+/** The block as JSON; its bytes are appended to `bytes`. Identities in `told` are named by their numbers. */
+export function packBlock(
+  { identities, columns }: WireBlock,
+  bytes: Uint8Array[],
+  { told, mark = null }: { readonly told?: ToldIdentities | null; readonly mark?: Note | null } = {},
+): PackedBlock {
   return {
     n: identities.length,
     i: packColumn(identities, bytes),
     v: columns.map((column) =>
-      isDictionary(column)
-        ? { d: packColumn(column.values, bytes), n: column.values.length, a: packColumn(column.at, bytes) }
-        : packColumn(column, bytes),
+      isDictionary(column) ? packDictionary(column, bytes, told ?? null) : packColumn(column, bytes),
     ),
+    ...(mark !== null && { s: mark }),
+  };
+}
+
+function packDictionary(
+  { values, at }: WireDictionary,
+  bytes: Uint8Array[],
+  told: ToldIdentities | null,
+): PackedColumn {
+  const numbers = told === null ? [] : values.map((value) => told.numberOf(value as string));
+  const rest = values.filter((_, place) => !numbers[place]);
+  // Where most have no number the numbers would cost what they save.
+  const worth = values.length > 0 && rest.length <= values.length / 2;
+  return {
+    ...(worth && { t: packColumn(numbers, bytes) }),
+    d: packColumn(worth ? rest : values, bytes),
+    n: values.length,
+    a: packColumn(at, bytes),
   };
 }
 
 function packColumn(values: readonly WireValue[], bytes: Uint8Array[]): PackedColumn {
-  if (typeof values[0] === "string") {
-    const packed = packUuids(values as readonly string[]);
-    if (packed === null) return values;
-    bytes.push(packed);
-    return { u: 1 };
+  if (typeof values[0] === "string" && values.every((value) => typeof value === "string")) {
+    const uuids = packUuids(values);
+    if (uuids !== null) {
+      const rising = packRising(uuids);
+      bytes.push(rising?.bytes ?? uuids);
+      return { u: rising === null ? 1 : [rising.first, rising.width] };
+    }
+    const hex = packHex(values);
+    if (hex === null) return values;
+    bytes.push(hex.bytes);
+    return { x: hex.width };
   }
   const packed = packIntegers(values);
   if (packed === null) return values;
@@ -148,8 +188,11 @@ export class ByteReader {
   }
 }
 
-/** The inverse of {@link packBlock}. Checks the shape; values and identities are looked at by whoever takes them. */
-export function unpackBlock(packed: unknown, bytes: ByteReader): WireBlock {
+/**
+ * The inverse of {@link packBlock}. Checks the shape; values and identities are looked at by whoever takes them. Without
+ * `heard` nothing can be named by its number.
+ */
+export function unpackBlock(packed: unknown, bytes: ByteReader, heard?: HeardIdentities): WireBlock {
   const block = object(packed);
   const count = integer(block.n, 0, MAX_CELLS);
   const identities = unpackColumn(block.i, count, bytes);
@@ -157,13 +200,39 @@ export function unpackBlock(packed: unknown, bytes: ByteReader): WireBlock {
   if (!Array.isArray(block.v) || block.v.length * count > MAX_CELLS) throw malformed("it has no columns, or too many");
   const columns = block.v.map((column: unknown) => {
     if (Array.isArray(column) || object(column).d === undefined) return unpackColumn(column, count, bytes);
-    const { d, n, a } = object(column);
-    const values = unpackColumn(d, integer(n, 0, count), bytes);
+    const { t, d, n, a } = object(column);
+    const length = integer(n, 0, count);
+    const values = t === undefined ? unpackColumn(d, length, bytes) : unpackTold({ t, d, length, bytes, heard });
     const at = unpackColumn(a, count, bytes);
     for (const place of at) integer(place, 0, values.length);
     return { values, at: at as readonly number[] };
   });
+  if (block.s !== undefined) {
+    if (heard === undefined || (block.s !== NOTE && block.s !== NOTE_ANEW)) throw malformed("it has an unknown mark");
+    heard.note(identities as readonly string[], block.s);
+  }
   return new WireBlock(identities as readonly string[], columns);
+}
+
+/** The values of a dictionary some of which go by their numbers. */
+function unpackTold({
+  t,
+  d,
+  length,
+  bytes,
+  heard,
+}: {
+  readonly t: unknown;
+  readonly d: unknown;
+  readonly length: number;
+  readonly bytes: ByteReader;
+  readonly heard: HeardIdentities | undefined;
+}): readonly WireValue[] {
+  if (heard === undefined) throw malformed("it names identities by number where none were told");
+  const numbers = unpackColumn(t, length, bytes).map((number) => integer(number, 0, Number.MAX_SAFE_INTEGER));
+  const rest = unpackColumn(d, numbers.filter((number) => number === 0).length, bytes);
+  let next = 0;
+  return numbers.map((number) => (number === 0 ? rest[next++]! : heard.at(number)));
 }
 
 function unpackColumn(packed: unknown, count: number, bytes: ByteReader): readonly WireValue[] {
@@ -173,6 +242,11 @@ function unpackColumn(packed: unknown, count: number, bytes: ByteReader): readon
   }
   const column = object(packed);
   if (column.u === 1) return unpackUuids(bytes.take(count * UUID_BYTES));
+  if (Array.isArray(column.u)) return unpackUuids(unpackDistances(column.u, count, bytes));
+  if (column.x !== undefined) {
+    const width = integer(column.x, 1, MAX_HEX_BYTES);
+    return unpackHex({ width, bytes: bytes.take(count * width) });
+  }
   if (!Array.isArray(column.z)) throw malformed("a column has an unknown form");
   const [least, width] = column.z as readonly unknown[];
   const shape = {
@@ -181,6 +255,17 @@ function unpackColumn(packed: unknown, count: number, bytes: ByteReader): readon
   };
   if (!fits(shape.least, shape.width)) throw malformed("its integers are not exact");
   return unpackIntegers({ ...shape, bytes: bytes.take(count * shape.width) }, count);
+}
+
+function unpackDistances([first, width]: readonly unknown[], count: number, bytes: ByteReader): Uint8Array {
+  const shape = {
+    first: integer(first, 0, 256 ** RISING_BYTES - 1),
+    width: integer(width, 0, RISING_BYTES - 1),
+  };
+  const length = count * (shape.width + UUID_BYTES - RISING_BYTES);
+  const packed = unpackRising({ ...shape, bytes: bytes.take(length) }, count);
+  if (packed === null) throw malformed("its uuids rise beyond their end");
+  return packed;
 }
 
 function object(input: unknown): Record<string, unknown> {
