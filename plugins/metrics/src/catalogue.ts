@@ -451,7 +451,7 @@ export const catalogue = {
   "tidemark.event_loop.delay": {
     kind: "gauge",
     unit: "s",
-    description: "By how much the event loop was late, since the last sample.",
+    description: "By how much the event loop was late while there was work, since the last sample.",
     attributes: ["tidemark.statistic"],
     fedBy: "sample",
   },

@@ -1,6 +1,7 @@
-// Measures by how much the event loop is late, which shows work that holds the process up. Node does the counting.
+// Measures by how much the event loop is late, which shows work that holds the process up. Node does the counting, by waking
+// up fifty times a second, which is most of what a device at rest would do: so only while the kernel has something to do.
 
-import { monitorEventLoopDelay } from "node:perf_hooks";
+import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
 
 /** In seconds. Null where nothing was measured. */
 export interface EventLoopDelay {
@@ -9,8 +10,11 @@ export interface EventLoopDelay {
   readonly max: number;
 }
 
-/** Reading it begins a new measurement. */
+/** Measures from the first sign of work until it is read and there was no more of it. */
 export interface EventLoopMonitor {
+  /** There is work that may hold the loop up. Called for every piece of it. */
+  busy(): void;
+  /** Reading it begins a new measurement. */
   read(): EventLoopDelay | null;
   dispose(): void;
 }
@@ -18,13 +22,27 @@ export interface EventLoopMonitor {
 const RESOLUTION_MS = 20;
 const NANOSECONDS = 1e9;
 
-export function watchEventLoop(): EventLoopMonitor {
-  const histogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS });
-  histogram.enable();
+/** `histogram` is Node's, but for tests. */
+export function watchEventLoop(
+  histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS }),
+): EventLoopMonitor {
+  let measures = false;
+  let busy = false;
   // Node counts the interval itself as delay.
   const seconds = (nanoseconds: number) => Math.max(0, nanoseconds / NANOSECONDS - RESOLUTION_MS / 1_000);
   return {
+    busy() {
+      busy = true;
+      if (measures) return;
+      measures = true;
+      histogram.enable();
+    },
     read() {
+      if (measures && !busy) {
+        measures = false;
+        histogram.disable();
+      }
+      busy = false;
       if (histogram.count === 0) return null;
       const { mean, max } = histogram;
       const delay = { mean: seconds(mean), p99: seconds(histogram.percentile(99)), max: seconds(max) };

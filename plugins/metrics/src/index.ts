@@ -1,4 +1,4 @@
-import { API_VERSION, definePlugin, logMaintenance, syncFigures } from "@tidemark/plugin-api";
+import { API_VERSION, definePlugin, type Events, logMaintenance, syncFigures } from "@tidemark/plugin-api";
 import { watchEventLoop } from "./event-loop-delay.js";
 import { startFeed } from "./feed.js";
 import { Figures } from "./figures.js";
@@ -70,6 +70,7 @@ export const metrics = definePlugin({
 
     const eventLoop = watchEventLoop();
     subscriptions.push(eventLoop);
+    watchForWork({ events, busy: () => eventLoop.busy() });
     const sampler = new Sampler({
       figures,
       settings: config,
@@ -95,5 +96,15 @@ export const metrics = definePlugin({
     });
   },
 });
+
+/** What holds the loop up comes in with records; a heartbeat brings none. */
+function watchForWork({ events, busy }: { readonly events: Events; readonly busy: () => void }): void {
+  events.on("changesFolded", busy);
+  events.on("batchApplied", busy);
+  events.on("backfillStarted", busy);
+  events.on("pageServed", ({ records }) => {
+    if (records > 0) busy();
+  });
+}
 
 export default metrics;
