@@ -126,23 +126,57 @@ export interface Sweep {
   readonly next: number | null;
 }
 
+/** A log of no more rows is emptied at once, in a few milliseconds; of a longer one the pages alone take too long to give back. */
+const EMPTIED_AT_ONCE = 10_000;
+const FORGET_DEAD = "DELETE FROM tidemark_parked WHERE kind = 'dead'";
+
 /** Removes rows at or below the floor, in the order of the log from behind `after`, looking at up to `limit` rows. */
 export function sweepLog(tx: LogTransaction, after: number, limit: number): Sweep {
   const { db, floor } = tx;
-  if (floor >= tx.highWater) {
+  const first = prepared(db, "SELECT seq FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT 1").pluck().get(after);
+  if (
+    floor >= tx.highWater &&
+    after === 0 &&
+    tx.sequence - ((first as number | undefined) ?? tx.sequence) < EMPTIED_AT_ONCE
+  ) {
     // Every stamp that was ever merged here lies at or below the clock: SQLite empties the table at once.
     const removed = prepared(db, "DELETE FROM tidemark_stamp").run().changes;
-    prepared(db, "DELETE FROM tidemark_parked WHERE kind = 'dead'").run();
+    prepared(db, FORGET_DEAD).run();
     return { removed, next: null };
   }
+  const last = prepared(db, "SELECT seq FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?")
+    .pluck()
+    .get(after, limit - 1) as number | undefined;
+  const upTo = last ?? tx.sequence;
+  // Deaths and older births may have to stay, and what was kept of the dead goes with the last that is known of them. Neither
+  // is changed by what is removed beside them.
+  const apart = sweepApart(db, floor, after, upTo);
+  const removed = prepared(
+    db,
+    `DELETE FROM tidemark_stamp WHERE seq > ? AND seq <= ? AND hlc <= ? AND col > ${DEATH}`,
+  ).run(after, upTo, floor).changes;
+  if (last === undefined && floor >= tx.highWater) prepared(db, FORGET_DEAD).run();
+  return { removed: removed + apart, next: last ?? null };
+}
+
+/** What takes a look at the whole record; the number of rows that were removed. */
+function sweepApart(db: Sqlite, floor: number, after: number, upTo: number): number {
+  const anyKept = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_parked WHERE kind = 'dead')").pluck().get() === 1;
   const rows = prepared(
     db,
-    "SELECT seq, model, record, col, hlc FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?",
-  ).all(after, limit) as { seq: number; model: number; record: string; col: number; hlc: number }[];
+    `SELECT model, record, col FROM tidemark_stamp
+     WHERE seq > ? AND seq <= ? AND hlc <= ? AND (col <= ${DEATH} OR (? AND col > ${BIRTH}))`,
+  ).all(after, upTo, floor, anyKept ? 1 : 0) as { model: number; record: string; col: number }[];
+  const records = new Map<number, Set<string>>();
+  for (const { model, record } of rows) {
+    const group = records.get(model);
+    if (group === undefined) records.set(model, new Set([record]));
+    else group.add(record);
+  }
+  const known = new Map([...records].map(([model, group]) => [model, loadLogged(db, model, [...group])]));
   let removed = 0;
-  for (const { model, record, col, hlc } of rows) {
-    if (hlc > floor) continue;
-    const kept = loadLogged(db, model, [record]).get(record);
+  for (const { model, record, col } of rows) {
+    const kept = known.get(model)!.get(record);
     if (col === DEATH && kept?.death != null) continue;
     if (col <= OLDER_BIRTHS && kept?.birth != null) {
       prepared(db, "UPDATE tidemark_stamp SET hlc = 0, origin = 0 WHERE model = ? AND record = ? AND col = ?").run(
@@ -152,13 +186,14 @@ export function sweepLog(tx: LogTransaction, after: number, limit: number): Swee
       );
       continue;
     }
-    prepared(db, "DELETE FROM tidemark_stamp WHERE model = ? AND record = ? AND col = ?").run(model, record, col);
-    if (col !== BIRTH && kept === undefined) {
+    if (kept === undefined) {
       prepared(db, "DELETE FROM tidemark_parked WHERE model = ? AND record = ? AND kind = 'dead'").run(model, record);
     }
+    if (col > DEATH) continue;
+    prepared(db, "DELETE FROM tidemark_stamp WHERE model = ? AND record = ? AND col = ?").run(model, record, col);
     removed += 1;
   }
-  return { removed, next: rows.length < limit ? null : rows[rows.length - 1]!.seq };
+  return removed;
 }
 
 /** Rows at or below a time: what a sweep up to there would remove. Looks at the whole log. */

@@ -96,7 +96,9 @@ it("goes on with pruning where a limited number of slices has left off, though n
     removed += step.stamps;
     more = step.more;
   }
-  expect(calls).toBe(Math.ceil((logEntries + 1) / 500));
+  // By a clock that stands still nothing takes long, so that the slices grow: 500 entries, 1,000, and the rest.
+  expect(logEntries).toBeGreaterThan(1_500);
+  expect(calls).toBe(3);
   expect((await maintenance.size()).logEntries).toBe(logEntries - removed);
   expect(removed).toBe(1_200);
   // What has been swept is not looked at again.

@@ -1,6 +1,7 @@
 import type { LogMaintenance, PruneResult, StablePoint } from "@tidemark/plugin-api";
 import { physicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
+import { SlicePacer } from "../storage/slice-pacer.js";
 import { syncTableBytes } from "../storage/sync-bytes.js";
 import { countFinal, countStable, raiseFloor, sweepLog } from "./forget.js";
 import type { LocalLibrary } from "./local-library.js";
@@ -8,7 +9,9 @@ import type { Replicator } from "./replicator.js";
 import { stableTime } from "./stable-point.js";
 
 /** Acknowledging and forgetting, as the kernel offers them to plugins. */
-const SWEEP_ROWS = 500;
+/** A slice leaves room for its COMMIT, in which the pages are written that it has touched. */
+const SWEEP_MS = 4;
+const FIRST_SWEEP_ROWS = 500;
 /** Pages given back to the file system in one step; more holds the loop for too long. */
 const COMPACT_PAGES = 100;
 
@@ -16,6 +19,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
   const { deps } = library;
   const { connection, members } = deps;
   /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
+  const pacer = new SlicePacer({ targetMs: SWEEP_MS, initial: FIRST_SWEEP_ROWS });
   let sweeping: { readonly floor: number; readonly after: number | null } = { floor: -1, after: null };
   // A backfill may have brought stamps from below the floor, behind the place that was swept to.
   deps.events.on("backfillCompleted", () => {
@@ -51,17 +55,27 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
         return raiseFloor(tx, Math.min(stable.hlc, upToHlc), deps);
       });
       let stamps = 0;
-      for (let slice = 0; slice < maxSlices; slice++) {
-        const { floor } = readState(connection);
-        if (sweeping.after === null) {
-          if (sweeping.floor === floor) break;
-          sweeping = { floor, after: 0 };
+      await deps.checkpointer.during(async () => {
+        for (let slice = 0; slice < maxSlices; slice++) {
+          const { floor } = readState(connection);
+          if (sweeping.after === null) {
+            if (sweeping.floor === floor) break;
+            sweeping = { floor, after: 0 };
+          }
+          const { floor: target, after } = sweeping as { readonly floor: number; readonly after: number };
+          await deps.checkpointer.room();
+          const sweep = await library.write("prune", (tx) => {
+            const startedMs = deps.clock.monotonicMs();
+            const records = pacer.size;
+            const swept = sweepLog(tx, after, records);
+            // A last slice says nothing of how many rows it has looked at.
+            if (swept.next !== null) pacer.record({ records, durationMs: deps.clock.monotonicMs() - startedMs });
+            return swept;
+          });
+          stamps += sweep.removed;
+          sweeping = { floor: target, after: sweep.next };
         }
-        const { floor: target, after } = sweeping as { readonly floor: number; readonly after: number };
-        const sweep = await library.write("prune", (tx) => sweepLog(tx, after, SWEEP_ROWS));
-        stamps += sweep.removed;
-        sweeping = { floor: target, after: sweep.next };
-      }
+      });
       const more = sweeping.after !== null || sweeping.floor !== readState(connection).floor;
       if (stamps > 0 || hiddenRecords > 0) {
         deps.events.emit("logPruned", { stamps, hiddenRecords, upToMs: physicalMs(readState(connection).floor) });

@@ -4,7 +4,7 @@ import type { Logger } from "@tidemark/plugin-api";
 import type { Sqlite } from "./database.js";
 
 /**
- * Keeps checkpoints off the event loop during a backfill. By itself SQLite runs one inside whichever COMMIT crosses the
+ * Keeps checkpoints off the event loop during a backfill, or while a long log is forgotten. By itself SQLite runs one inside whichever COMMIT crosses the
  * limit, the application's own included, and holds the loop for up to 300 ms when identities are random. Here a worker
  * thread with a connection of its own runs PASSIVE checkpoints, which wait for nobody, and the writer pauses when it has
  * got too far ahead. Outside of a backfill SQLite's own limit is right: there is little to do at a time.
@@ -52,7 +52,8 @@ export class Checkpointer {
   #ahead = 0;
   #checkpoints = 0;
   #waiting: (() => void)[] = [];
-  #active = false;
+  /** Works that are under way: one may begin during another. */
+  #works = 0;
   #slices = 0;
   /** The slice at which a checkpoint was asked for. */
   #asked = 0;
@@ -72,14 +73,16 @@ export class Checkpointer {
    * allowed) SQLite goes on by itself.
    */
   async during<T>(work: () => Promise<T>): Promise<T> {
-    this.#slices = 0;
-    this.#asked = 0;
-    this.#active = true;
+    if (this.#works === 0) {
+      this.#slices = 0;
+      this.#asked = 0;
+    }
+    this.#works += 1;
     try {
       return await work();
     } finally {
-      this.#active = false;
-      this.#end();
+      this.#works -= 1;
+      if (this.#works === 0) this.#end();
     }
   }
 
@@ -91,7 +94,7 @@ export class Checkpointer {
 
   /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
   async room(): Promise<void> {
-    if (!this.#active) return;
+    if (this.#works === 0) return;
     this.#slices += 1;
     if (this.#slices === SLICES_BEFORE) this.#begin();
     if (this.#worker === null) return;
