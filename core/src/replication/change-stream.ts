@@ -15,6 +15,13 @@ import { wireRemovals } from "./removals.js";
 /** A page with more bytes is made shorter, if it has more than one record. */
 export const PAGE_BYTES = 4 * 1024 * 1024;
 
+/**
+ * Pages of live changes that may be on their way at once. A receiver that takes longer over a page than it takes to make one
+ * would otherwise fall ever further behind; so what comes meanwhile goes together in the next one. More than one, because
+ * the way to the receiver and back may be long.
+ */
+const LIVE_PAGES_AT_ONCE = 4;
+
 export interface ChangeStreamOptions {
   readonly library: LocalLibrary;
   /** Origin id of the receiver. */
@@ -64,9 +71,9 @@ export class ChangeStream {
     return this.#closed || this.#inFlight.size > 0 ? null : this.#position;
   }
 
-  /** Whether the receiver has been sent all that was here once, and hears of what is new as it comes. */
-  get isLive(): boolean {
-    return !this.#closed && this.#phase === "live";
+  /** Whether the receiver has been sent all that was here once, and can be sent at this moment what is new. */
+  get takesNews(): boolean {
+    return !this.#closed && this.#phase === "live" && this.#hasRoom();
   }
 
   /** Something may have been added to the log, or room in the window. */
@@ -123,11 +130,16 @@ export class ChangeStream {
     this.#closed = true;
   }
 
+  #hasRoom(): boolean {
+    const window = this.#options.library.deps.settings.replication.windowBytes;
+    if (this.#phase === "live" && this.#inFlight.size >= LIVE_PAGES_AT_ONCE) return false;
+    return this.#bytes < window && this.#options.bufferedBytes() < window;
+  }
+
   async #pump(): Promise<void> {
     const { library, peer } = this.#options;
     const { settings, fence, members, events } = library.deps;
-    const window = settings.replication.windowBytes;
-    while (!this.#closed && this.#bytes < window && this.#options.bufferedBytes() < window) {
+    while (!this.#closed && this.#hasRoom()) {
       const limit = this.#limit;
       const page = await library.read(`changes for ${peer}`, (db) => {
         const changes = readChangePage({

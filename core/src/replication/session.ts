@@ -177,7 +177,7 @@ export class Session {
 
   /** Whether the peer is sent what is new here at once. */
   get sends(): boolean {
-    return !this.#closed && this.#stream !== null && this.#stream.isLive;
+    return !this.#closed && this.#stream !== null && this.#stream.takesNews;
   }
 
   /** Whether the peer waits for the word that it can be served. */
