@@ -28,11 +28,7 @@ export interface ChangePage {
   readonly end: { readonly self: number; readonly vector: Vector } | null;
 }
 
-interface LogRow {
-  seq: number;
-  model: number;
-  record: string;
-}
+type LogRow = readonly [seq: number, model: number, record: string];
 
 /**
  * Reads one page inside a transaction of the caller (reading or writing). Returns null when the outbox holds something:
@@ -55,14 +51,13 @@ export function readChangePage({
 }): ChangePage | null {
   if (!outboxIsEmpty(db)) return null;
   if (isRestoring(db)) return { records: { origins: [], groups: [] }, position: after, more: false, end: null };
-  const rows = prepared(db, "SELECT seq, model, record FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?").all(
-    after,
-    limit,
-  ) as LogRow[];
+  const rows = prepared(db, "SELECT seq, model, record FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?")
+    .raw()
+    .all(after, limit) as LogRow[];
   const state = readState(db);
-  const position = rows.length === limit ? rows[rows.length - 1]!.seq : state.sequence;
+  const position = rows.length === limit ? rows[rows.length - 1]![0] : state.sequence;
   const byModel = new Map<number, Set<string>>();
-  for (const { model, record } of rows) {
+  for (const [, model, record] of rows) {
     const records = byModel.get(model) ?? new Set();
     records.add(record);
     byModel.set(model, records);

@@ -1,6 +1,7 @@
 import type { ParkedKind, WireValue } from "@tidemark/plugin-api";
 import type { Sqlite } from "./database.js";
 import { prepared } from "./statements.js";
+import { mayHoldAny } from "./stretch.js";
 
 /** A record that is not, or not wholly, in its table, with its values in wire form. */
 export interface ParkedRecord {
@@ -18,6 +19,7 @@ interface ParkedRow {
 }
 
 export function loadParked(db: Sqlite, model: number, records: readonly string[]): Map<string, ParkedRecord> {
+  if (!mayHoldAny(db, "tidemark_parked", model, records)) return new Map();
   const rows = prepared(
     db,
     `SELECT p.record, p.kind, p.reason, p.vals FROM json_each(?) j

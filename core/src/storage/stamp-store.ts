@@ -11,6 +11,7 @@ import {
 import type { Sqlite } from "./database.js";
 import type { LogTransaction } from "./log-transaction.js";
 import { prepared } from "./statements.js";
+import { mayHoldAny } from "./stretch.js";
 
 /**
  * The log: record states as rows of `tidemark_stamp`. A row that is new or replaced takes a fresh local sequence number,
@@ -23,15 +24,16 @@ export const DEATH = -2;
 /** Births above the death other than the newest one: -10, -11, … */
 export const OLDER_BIRTHS = -10;
 
-interface StampRow {
-  record: string;
-  col: number;
-  hlc: number;
-  origin: number;
-  prior_hlc: number;
-  prior_origin: number;
-  age: number | null;
-}
+/** As an array: objects take longer to make than the rows to find. */
+type StampRow = readonly [
+  record: string,
+  col: number,
+  hlc: number,
+  origin: number,
+  priorHlc: number,
+  priorOrigin: number,
+  age: number | null,
+];
 
 /** What the log says of a record, before it is known whether the record is in its table. */
 export interface LoggedState {
@@ -44,11 +46,14 @@ export interface LoggedState {
 
 /** Loads what the log has of the given records of a model; records without any stamp are absent. */
 export function loadLogged(db: Sqlite, model: number, records: readonly string[]): Map<string, LoggedState> {
+  if (!mayHoldAny(db, "tidemark_stamp", model, records)) return new Map();
   const rows = prepared(
     db,
     `SELECT s.record, s.col, s.hlc, s.origin, s.prior_hlc, s.prior_origin, s.age
      FROM json_each(?) j CROSS JOIN tidemark_stamp s ON s.model = ? AND s.record = j.value`,
-  ).all(JSON.stringify(records), model) as StampRow[];
+  )
+    .raw()
+    .all(JSON.stringify(records), model) as StampRow[];
   return groupRows(rows, floorOf(db));
 }
 
@@ -64,7 +69,9 @@ export function loadLoggedRange(
     db,
     `SELECT record, col, hlc, origin, prior_hlc, prior_origin, age FROM tidemark_stamp
      WHERE model = ? AND record > ? AND record <= ifnull(?, x'') ORDER BY record`,
-  ).all(model, after ?? "", upTo) as StampRow[];
+  )
+    .raw()
+    .all(model, after ?? "", upTo) as StampRow[];
   return groupRows(rows, floorOf(db));
 }
 
@@ -75,26 +82,26 @@ function floorOf(db: Sqlite): number {
 
 function groupRows(rows: readonly StampRow[], floor: number): Map<string, LoggedState> {
   const states = new Map<string, { -readonly [K in keyof LoggedState]: LoggedState[K] }>();
-  for (const row of rows) {
-    const stable = row.hlc <= floor;
+  for (const [record, col, hlc, origin, priorHlc, priorOrigin, age] of rows) {
+    const stable = hlc <= floor;
     // A tombstone stays as long as it carries a younger stamp, which only the other rows tell.
-    if (stable && row.col !== DEATH && row.col > OLDER_BIRTHS) continue;
-    let state = states.get(row.record);
+    if (stable && col !== DEATH && col > OLDER_BIRTHS) continue;
+    let state = states.get(record);
     if (state === undefined) {
       state = { birth: null, olderBirths: [], death: null, prior: UNSTAMPED, columns: new Map() };
-      states.set(row.record, state);
+      states.set(record, state);
     }
     const stamp: Birth = {
-      hlc: row.hlc,
-      origin: row.origin,
-      ...(row.age !== null && { age: row.age <= floor ? 0 : row.age }),
+      hlc,
+      origin,
+      ...(age !== null && { age: age <= floor ? 0 : age }),
     };
-    if (row.col === BIRTH) {
+    if (col === BIRTH) {
       state.birth = stamp;
-      state.prior = { hlc: row.prior_hlc, origin: row.prior_origin };
-    } else if (row.col === DEATH) state.death = stamp;
-    else if (row.col <= OLDER_BIRTHS) state.olderBirths = [...state.olderBirths, stable ? UNSTAMPED : stamp];
-    else (state.columns as Map<number, Stamp>).set(row.col, stamp);
+      state.prior = { hlc: priorHlc, origin: priorOrigin };
+    } else if (col === DEATH) state.death = stamp;
+    else if (col <= OLDER_BIRTHS) state.olderBirths = [...state.olderBirths, stable ? UNSTAMPED : stamp];
+    else (state.columns as Map<number, Stamp>).set(col, stamp);
   }
   for (const [record, state] of states) {
     if (state.death !== null && state.death.hlc <= floor && state.columns.size === 0) state.death = null;
