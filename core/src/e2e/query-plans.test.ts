@@ -43,7 +43,7 @@ const models = {
 };
 
 /** Tables that have one row, or one for each model, member or trigger. */
-const SMALL = /^SCAN (?:main\.)?(tidemark_(state|backfill|capture|member|peer)|sqlite_master|sqlite_sequence)\b/;
+const SMALL = /^SCAN (?:main\.)?(tidemark_(state|backfill|capture|member|peer|unseen)|sqlite_master|sqlite_sequence)\b/;
 
 /** Scans that are meant. */
 const MEANT: readonly { readonly sql: RegExp; readonly because: string }[] = [
