@@ -66,6 +66,9 @@ import { waitedFor } from "./settling.js";
 import { UnseenWrites } from "./unseen-writes.js";
 import { verifyWith } from "./verify.js";
 
+/** An application that has used its database within this time is at work, and shares the event loop. */
+const ACTIVE_MS = 250;
+
 /** Errors of a request after which the session is of no use. */
 const BROKEN: ReadonlySet<string> = new Set([
   "TIDEMARK_WIRE_MALFORMED",
@@ -109,7 +112,15 @@ export class SyncEngine implements Engine {
     const watch = gate.watch(application);
     this.#closers.push(() => watch.dispose());
 
-    const pacer = new SlicePacer({ targetMs: settings.storage.sliceMs });
+    let activeMs = Number.NEGATIVE_INFINITY;
+    const activity = gate.onActivity(() => {
+      activeMs = clock.monotonicMs();
+    });
+    this.#closers.push(() => activity.dispose());
+    const pacer = new SlicePacer({
+      targetMs: settings.storage.sliceMs,
+      shares: () => clock.monotonicMs() - activeMs < ACTIVE_MS,
+    });
     const pool = new Pool({
       clock,
       size: settings.pool.size,

@@ -14,6 +14,16 @@ describe("the slice pacer", () => {
     expect(slow.size).toBe(160);
   });
 
+  it("takes half the time while the application shares the loop", () => {
+    let shares = true;
+    const pacer = new SlicePacer({ initial: 200, shares: () => shares });
+    run(pacer, { slices: 10, perMs: 100 });
+    expect(pacer.size).toBe(400);
+    shares = false;
+    run(pacer, { slices: 10, perMs: 100 });
+    expect(pacer.size).toBe(800);
+  });
+
   it("grows to at most twice its size in one step, and shrinks to no less than a quarter", () => {
     const pacer = new SlicePacer({ initial: 400 });
     pacer.record({ records: 400, durationMs: 0.1 });
