@@ -31,7 +31,13 @@ describe("hybrid logical clock", () => {
 
   it("rises strictly, exactly and past everything received, whatever the wall clock does", () => {
     const steps = fc.array(
-      fc.oneof(fc.record({ wallMs: wallTimes }), fc.record({ received: hlcs }), fc.record({ at: wallTimes })),
+      fc.oneof(
+        fc.record({ wallMs: wallTimes }),
+        fc.record({ received: hlcs }),
+        // Just before where the clock stands, or just behind.
+        fc.record({ near: fc.integer({ min: -5_000, max: 5_000 }) }),
+        fc.record({ at: wallTimes }),
+      ),
       { maxLength: 60 },
     );
     fc.assert(
@@ -40,9 +46,13 @@ describe("hybrid logical clock", () => {
         const clock = new HybridLogicalClock({ now: () => wall, highWater });
         let highest = highWater;
         for (const step of sequence) {
-          if ("received" in step) {
-            clock.receive(step.received);
-            highest = Math.max(highest, step.received);
+          if ("received" in step || "near" in step) {
+            const received =
+              "near" in step
+                ? Math.min(Math.max(0, highest + step.near), Number.MAX_SAFE_INTEGER - 100)
+                : step.received;
+            clock.receive(received);
+            highest = Math.max(highest, received);
           } else {
             if ("wallMs" in step) wall = step.wallMs;
             const hlc = "at" in step ? clock.tickAt(step.at) : clock.tick();

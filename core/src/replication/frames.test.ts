@@ -8,25 +8,30 @@ const message = (length: number) => {
   return bytes;
 };
 
+/** Of any length, and just as long as so many fragments, or a byte more or less. */
+const length = fc.oneof(
+  fc.integer({ min: 1, max: 4 * FRAGMENT_BYTES }),
+  fc
+    .tuple(fc.integer({ min: 1, max: 4 }), fc.integer({ min: -1, max: 1 }))
+    .map(([fragments, more]) => fragments * FRAGMENT_BYTES + more),
+);
+
 describe("frames", () => {
   it("carry messages of every length whole and in order", () => {
     fc.assert(
-      fc.property(
-        fc.array(fc.integer({ min: 1, max: 4 * FRAGMENT_BYTES }), { minLength: 1, maxLength: 4 }),
-        (lengths) => {
-          const assembler = new MessageAssembler();
-          const arrived = lengths
-            .flatMap((length) => [...framesOf(message(length))])
-            .flatMap((frame) => {
-              expect(frame.length).toBeLessThanOrEqual(65_536);
-              return assembler.take(frame) ?? [];
-            });
-          expect(arrived.map((bytes) => Buffer.from(bytes).equals(message(bytes.length)))).toEqual(
-            lengths.map(() => true),
-          );
-          expect(arrived.map((bytes) => bytes.length)).toEqual(lengths);
-        },
-      ),
+      fc.property(fc.array(length, { minLength: 1, maxLength: 4 }), (lengths) => {
+        const assembler = new MessageAssembler();
+        const arrived = lengths
+          .flatMap((length) => [...framesOf(message(length))])
+          .flatMap((frame) => {
+            expect(frame.length).toBeLessThanOrEqual(65_536);
+            return assembler.take(frame) ?? [];
+          });
+        expect(arrived.map((bytes) => Buffer.from(bytes).equals(message(bytes.length)))).toEqual(
+          lengths.map(() => true),
+        );
+        expect(arrived.map((bytes) => bytes.length)).toEqual(lengths);
+      }),
       { numRuns: 30, seed: 7 },
     );
   });
@@ -75,6 +80,15 @@ describe("frames", () => {
     expect(() => frames.map((frame) => assembler.take(frame))).toThrow(
       expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }),
     );
+  });
+
+  it("count the bytes of each message anew", () => {
+    const assembler = new MessageAssembler();
+    const [first, last] = [1, 2].map((kind) => new Uint8Array(2_000).fill(kind)) as [Uint8Array, Uint8Array];
+    for (let count = 0; count < 3; count++) {
+      expect(assembler.take(first, 4_000)).toBeNull();
+      expect(assembler.take(last, 4_000)).toHaveLength(3_998);
+    }
   });
 
   it("refuse to collect more than the longest message", () => {

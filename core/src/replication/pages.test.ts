@@ -22,7 +22,25 @@ import type { WireRecords } from "./wire-records.js";
 
 const MODEL = 1;
 /** In an order that is not that of JavaScript, and some that lie close together. */
-const IDENTITIES = ["a", "a-", "aa", "B", "b", "c", "d", "e", "f", "g", "é", "\uff5e", "\u{1f600}", "z1", "z10", "z2"];
+const IDENTITIES = [
+  "a",
+  "a-",
+  "aa",
+  "B",
+  "b",
+  "c",
+  "d",
+  "e",
+  "f",
+  "g",
+  "é",
+  "\uff5e",
+  "\uffe0",
+  "\u{1f600}",
+  "z1",
+  "z10",
+  "z2",
+];
 
 const open: Database.Database[] = [];
 afterEach(() => {
@@ -200,8 +218,9 @@ interface Write {
   readonly origin: number;
   readonly what: "create" | "edit title" | "edit body" | "delete";
 }
+/** Few records, so that much happens to each. */
 const write: fc.Arbitrary<Write> = fc.record({
-  record: identity,
+  record: fc.constantFrom(...IDENTITIES.slice(0, 5)),
   origin: fc.integer({ min: 1, max: 3 }),
   what: fc.constantFrom("create", "edit title", "edit title", "edit body", "delete"),
 });
@@ -221,6 +240,10 @@ function apply(store: Store, { record, origin, what }: Write): void {
       .prepare(`UPDATE note SET ${column === 1 ? "title" : "body"} = ? WHERE uuid = ?`)
       .run(String(stamp.hlc), record);
     store.log(record, { ...state, columns: new Map(state.columns).set(column, stamp) });
+  } else if (what === "edit title" && state.death.hlc > 0) {
+    // By somebody who did not know of the delete.
+    store.park(record, "dead");
+    store.log(record, { ...state, columns: new Map(state.columns).set(1, stamp) });
   }
 }
 
