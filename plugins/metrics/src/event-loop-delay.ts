@@ -2,6 +2,7 @@
 // up fifty times a second, which is most of what a device at rest would do: so only while the kernel has something to do.
 
 import { type IntervalHistogram, monitorEventLoopDelay } from "node:perf_hooks";
+import type { Clock, Subscription } from "@tidemark/plugin-api";
 
 /** In seconds. Null where nothing was measured. */
 export interface EventLoopDelay {
@@ -10,7 +11,7 @@ export interface EventLoopDelay {
   readonly max: number;
 }
 
-/** Measures from the first sign of work until it is read and there was no more of it. */
+/** Measures from the first sign of work until there has been none for a second. */
 export interface EventLoopMonitor {
   /** There is work that may hold the loop up. Called for every piece of it. */
   busy(): void;
@@ -20,29 +21,36 @@ export interface EventLoopMonitor {
 }
 
 const RESOLUTION_MS = 20;
+const REST_MS = 1_000;
 const NANOSECONDS = 1e9;
 
 /** `histogram` is Node's, but for tests. */
 export function watchEventLoop(
+  clock: Clock,
   histogram: IntervalHistogram = monitorEventLoopDelay({ resolution: RESOLUTION_MS }),
 ): EventLoopMonitor {
-  let measures = false;
+  let rest: Subscription | null = null;
   let busy = false;
+  // One timer a second while there is work, and not one for each piece of it.
+  const look = () => {
+    rest = null;
+    if (busy) wait();
+    else histogram.disable();
+  };
+  const wait = () => {
+    busy = false;
+    rest = clock.setTimeout(look, REST_MS);
+  };
   // Node counts the interval itself as delay.
   const seconds = (nanoseconds: number) => Math.max(0, nanoseconds / NANOSECONDS - RESOLUTION_MS / 1_000);
   return {
     busy() {
       busy = true;
-      if (measures) return;
-      measures = true;
+      if (rest !== null) return;
       histogram.enable();
+      wait();
     },
     read() {
-      if (measures && !busy) {
-        measures = false;
-        histogram.disable();
-      }
-      busy = false;
       if (histogram.count === 0) return null;
       const { mean, max } = histogram;
       const delay = { mean: seconds(mean), p99: seconds(histogram.percentile(99)), max: seconds(max) };
@@ -50,6 +58,7 @@ export function watchEventLoop(
       return delay;
     },
     dispose() {
+      rest?.dispose();
       histogram.disable();
     },
   };

@@ -68,9 +68,8 @@ export const metrics = definePlugin({
     const { poolAdvice } = config;
     if (poolAdvice !== false) hooks.onPoolPressure.tap((pressure) => adviseOn(pressure, poolAdvice));
 
-    const eventLoop = watchEventLoop();
+    const eventLoop = watchEventLoop(clock);
     subscriptions.push(eventLoop);
-    watchForWork({ events, busy: () => eventLoop.busy() });
     const sampler = new Sampler({
       figures,
       settings: config,
@@ -85,6 +84,13 @@ export const metrics = definePlugin({
       flush,
     });
     sampler.start();
+    watchForWork({
+      events,
+      busy: () => {
+        eventLoop.busy();
+        sampler.busy();
+      },
+    });
     services.provide(metricsReader, {
       snapshot() {
         flush();
@@ -97,11 +103,12 @@ export const metrics = definePlugin({
   },
 });
 
-/** What holds the loop up comes in with records; a heartbeat brings none. */
+/** What holds the loop up, and makes the log longer or shorter. A heartbeat brings nothing of it. */
 function watchForWork({ events, busy }: { readonly events: Events; readonly busy: () => void }): void {
   events.on("changesFolded", busy);
   events.on("batchApplied", busy);
   events.on("backfillStarted", busy);
+  events.on("logPruned", busy);
   events.on("pageServed", ({ records }) => {
     if (records > 0) busy();
   });

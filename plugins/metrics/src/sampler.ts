@@ -37,6 +37,8 @@ export class Sampler {
   #parked: Measured = NOTHING;
   #reported: HealthStatus = "ok";
   #running = false;
+  /** Whether the log may have another size than at the last sample. */
+  #logMoved = true;
 
   constructor(deps: SamplerDeps) {
     this.#deps = deps;
@@ -49,6 +51,11 @@ export class Sampler {
       if (this.#running) void this.#sample();
     });
     this.#arm();
+  }
+
+  /** There was work that changes the log. */
+  busy(): void {
+    this.#logMoved = true;
   }
 
   get history(): readonly HistorySample[] {
@@ -143,6 +150,9 @@ export class Sampler {
     }
     // Counting takes a connection, which is not asked for while others wait for one.
     if (figures.sum("db.client.connection.pending_requests") > 0) return;
+    // It goes through all pages of the sync tables, which would be much of what a device at rest does.
+    if (!this.#logMoved) return;
+    this.#logMoved = false;
     const { logEntries, bytes } = await logMaintenance.size();
     figures.set("tidemark.log.entries", logEntries, {});
     figures.set("tidemark.log.size", bytes, {});
