@@ -1,7 +1,8 @@
 import Database from "better-sqlite3";
 import fc from "fast-check";
-import { afterEach, describe, expect, it } from "vitest";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { compareIdentities } from "../registry/identity-form.js";
+import { defer } from "../storage/deferred.js";
 import { LogTransaction } from "../storage/log-transaction.js";
 import { Members, saveMember } from "../storage/members.js";
 import { handMadeRegistry } from "../storage/models.test-support.js";
@@ -12,7 +13,7 @@ import { migrateSyncTables } from "../storage/schema.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { REMOVAL_KNOWN, REMOVAL_SETTLED, raiseVector } from "../storage/vectors.js";
 import { readBackfillPage, readRecords } from "./backfill-page.js";
-import { readChangePage } from "./change-page.js";
+import { isUnsettled, ownVector, readChangePage } from "./change-page.js";
 import { checkWireRecords, decodeRecords } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
 import { joinStates, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
@@ -348,4 +349,98 @@ describe("a page", () => {
     });
     expect(page.position).toBe(store.db.prepare("SELECT sequence FROM tidemark_state").pluck().get());
   });
+});
+
+describe("of a record a page of the log tells", () => {
+  const stamp = (hlc: number, origin: number): Stamp => ({ hlc, origin });
+  let store: Store;
+  beforeEach(() => {
+    store = new Store();
+  });
+  /** What a receiver is told that has so much of x, y and z. */
+  const told = (...had: readonly number[]) => {
+    const receiver = new Map(had.map((hlc, index) => [index + 1, hlc]));
+    const { records } = readChangePage({ db: store.db, after: 0, limit: 10, receiver, deps: store.deps })!;
+    return store.decode(records).map(({ record, state, values }) => ({ record, state, values }));
+  };
+
+  it("all of it where the receiver lacks a birth, whichever", () => {
+    store.write("a", "title");
+    const state = { births: [stamp(11, 1), stamp(20, 2)], death: UNSTAMPED, columns: new Map([[1, stamp(21, 3)]]) };
+    store.log("a", state);
+    const whole = [{ record: "a", state, values: ["title", null] }];
+    expect(told(10, 20, 21)).toEqual(whole);
+    expect(told(11, 19, 21)).toEqual(whole);
+    expect(told(11, 20, 21)).toEqual([]);
+  });
+
+  it("the columns that the receiver lacks, and nothing of the life that it has", () => {
+    store.write("a", "title");
+    store.log("a", {
+      births: [stamp(11, 1)],
+      death: UNSTAMPED,
+      columns: new Map([
+        [1, stamp(12, 2)],
+        [2, stamp(13, 3)],
+      ]),
+    });
+    expect(told(11, 11, 13)).toEqual([
+      {
+        record: "a",
+        state: { births: [], death: UNSTAMPED, columns: new Map([[1, stamp(12, 2)]]) },
+        values: ["title", undefined],
+      },
+    ]);
+    expect(told(11, 12, 13)).toEqual([]);
+  });
+
+  it("its death, or edits that did not know of it, each to whom it is news", () => {
+    store.park("a", "dead");
+    store.log("a", { births: [], death: stamp(12, 2), columns: new Map([[1, stamp(13, 3)]]) });
+    const death = { births: [], death: stamp(12, 2), columns: new Map() };
+    const edit = { births: [], death: UNSTAMPED, columns: new Map([[1, stamp(13, 3)]]) };
+    expect(told(0, 11, 13)).toEqual([{ record: "a", state: death, values: [undefined, undefined] }]);
+    expect(told(0, 12, 12)).toEqual([{ record: "a", state: edit, values: ["aside", undefined] }]);
+    expect(told(0, 12, 13)).toEqual([]);
+  });
+
+  it("nothing but an edit of what has no stamp any more", () => {
+    store.write("a", "title");
+    store.log("a", { births: [UNSTAMPED], death: UNSTAMPED, columns: new Map([[1, stamp(13, 3)]]) });
+    const edit = { births: [], death: UNSTAMPED, columns: new Map([[1, stamp(13, 3)]]) };
+    expect(told(0, 0, 12)).toEqual([{ record: "a", state: edit, values: ["title", undefined] }]);
+  });
+
+  it("what is kept for later, to whom it is news", () => {
+    const later = {
+      origins: [["origin-z", "z", "z"]],
+      groups: [{ m: "note", c: ["title", "body"], r: [["later", [900, 0], [], [], 0, ["t", "b"]]] }],
+    };
+    const tx = new LogTransaction(store.db, () => 0);
+    expect(isUnsettled(store.db)).toBe(false);
+    defer(tx, 900, later as never);
+    tx.save();
+    expect(isUnsettled(store.db)).toBe(true);
+    expect(told().map(({ record }) => record)).toEqual(["later"]);
+    expect(told(0, 0, 899).map(({ record }) => record)).toEqual(["later"]);
+    expect(told(999, 999, 900)).toEqual([]);
+  });
+});
+
+describe("a snapshot tells no truth", () => {
+  it.each([
+    ["while a record has to be restored", "INSERT INTO tidemark_restore VALUES (1, 'a')"],
+    ["while something has to be issued again", "INSERT INTO tidemark_unsent VALUES (1, 5, 1, 'a', 0, 0, '{}')"],
+  ])("%s", (_, sql) => {
+    const { db } = new Store();
+    expect(isUnsettled(db)).toBe(false);
+    db.exec(sql);
+    expect(isUnsettled(db)).toBe(true);
+  });
+});
+
+it("tells nothing of what it has before it is a member", () => {
+  const { db } = new Store();
+  db.exec("UPDATE tidemark_state SET self = NULL");
+  expect(ownVector(db)).toEqual(new Map());
 });
