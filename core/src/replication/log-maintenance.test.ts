@@ -130,3 +130,26 @@ it("names the member that is silent, and not those who listen to it", async () =
     expect(heldBackBy.map(({ deviceId }) => deviceId)).toEqual(["c"]);
   }
 });
+
+it("writes nothing when heartbeats are all that is heard", async () => {
+  begin();
+  const { a, b } = await pair();
+  await write(a, "x", 5);
+  await library.settle(a, b);
+  const beats = async () => {
+    await library.clock.advance(70_000);
+    for (const kernel of [a, b, a]) {
+      await maintenanceOf(kernel).acknowledge();
+      await library.clock.advance(100);
+    }
+  };
+  await beats();
+  expect(await maintenanceOf(a).prune()).toMatchObject({ stamps: 5 });
+  const commits: string[] = [];
+  a.tidemark.events.on("leaseReleased", ({ kind, holder }) => {
+    if (kind === "writer") commits.push(holder);
+  });
+  await beats();
+  expect(await maintenanceOf(a).prune()).toMatchObject({ stamps: 0, more: false });
+  expect(commits.filter((holder) => holder === "prune" || holder === "raise the floor")).toEqual([]);
+});

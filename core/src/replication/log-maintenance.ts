@@ -50,10 +50,15 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
     },
     async prune({ upToHlc = Number.MAX_SAFE_INTEGER, maxSlices = Number.MAX_SAFE_INTEGER } = {}) {
       let stable = point();
-      const { hiddenRecords } = await library.write("raise the floor", (tx) => {
-        stable = point();
-        return raiseFloor(tx, Math.min(stable.hlc, upToHlc), deps);
-      });
+      let hiddenRecords = 0;
+      // At rest, where heartbeats are all that is heard, not even an empty transaction.
+      if (Math.min(stable.hlc, upToHlc) > readState(connection).floor) {
+        const raised = await library.write("raise the floor", (tx) => {
+          stable = point();
+          return raiseFloor(tx, Math.min(stable.hlc, upToHlc), deps);
+        });
+        hiddenRecords = raised.hiddenRecords;
+      }
       let stamps = 0;
       await deps.checkpointer.during(async () => {
         for (let slice = 0; slice < maxSlices; slice++) {
