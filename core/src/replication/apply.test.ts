@@ -579,6 +579,34 @@ describe("a reference that is looked at again", () => {
   });
 });
 
+describe("a page of a backfill, whose server has forgotten everything up to some time,", () => {
+  const taken = (records: readonly IncomingRecord[], settledTo: number) =>
+    device.apply(records, { backfill: true, ties: "unstamped", settledTo });
+  const files = () => device.rows().files.map(([uuid]) => uuid);
+  beforeEach(() => void device.apply([device.folder("d", at(30))]));
+
+  it("brings records without a stamp whose references hold there, if the server had forgotten since when", () => {
+    taken([device.file("f", UNSTAMPED, "d")], 29);
+    expect(files()).toEqual([]);
+    taken([device.file("g", UNSTAMPED, "d")], 30);
+    expect(files()).toEqual(["g"]);
+  });
+
+  it("says nothing of references that have a stamp", () => {
+    taken([device.file("f", at(20), "d")], 30);
+    expect(files()).toEqual([]);
+    expect(device.kinds()).toEqual([["f", "hidden"]]);
+  });
+
+  it("says nothing of records that it does not bring", () => {
+    taken([device.file("f", UNSTAMPED, "late")], 30);
+    taken([device.folder("late", at(30))], 30);
+    expect(files()).toEqual([]);
+    taken([device.file("f", UNSTAMPED, "late")], 30);
+    expect(files()).toEqual(["f"]);
+  });
+});
+
 describe("another life of a record, told by who lacks one of its columns,", () => {
   const reborn = (birth: Stamp, death: Stamp): IncomingRecord => ({
     ...device.born("file", "f", birth, { name: "again", folder_id: "d" }),
