@@ -148,7 +148,9 @@ function examineClockAndVectors(examination: Examination, db: Parameters<typeof 
       examples: ahead.map(({ deviceId }) => deviceId),
     });
   }
-  const below = members.present().filter(({ num, joinHlc }) => (own.get(num) ?? joinHlc ?? 0) < floor);
+  // One that has to come back forgets all of it, and may have taken back whom it had taken for removed.
+  const isMember = self !== null && members.byNumber(self).removal === null;
+  const below = members.present().filter(({ num, joinHlc }) => isMember && (own.get(num) ?? joinHlc ?? 0) < floor);
   if (floor > hlc || below.length > 0) {
     examination.find({
       severity: "error",

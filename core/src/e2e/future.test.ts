@@ -169,3 +169,76 @@ it("merges what was kept for later soon after a clock that was behind is put rig
   for (const kernel of [a, b])
     expect(await kernel.dataSource.getRepository(Note).findOneBy({ uuid: "n1" })).toMatchObject({ text: "first" });
 });
+
+const DAY = 24 * 60 * MINUTE;
+
+it.each([
+  ["hours", 3 * 60 * MINUTE],
+  ["days", 40 * DAY],
+  ["years", 3_700 * DAY],
+])("lets a device whose clock was %s ahead come back with what it wrote meanwhile", async (_, aheadMs) => {
+  const { clocks, a, b, c, wait } = await threeClocks();
+  const notesOn = async ({ dataSource }: TestKernel) =>
+    Object.fromEntries((await dataSource.getRepository(Note).find()).map(({ uuid, text }) => [uuid, text]));
+  await a.dataSource.getRepository(Note).save({ uuid: "edited", text: "first" });
+  await a.dataSource.getRepository(Note).save({ uuid: "deleted", text: "first" });
+  await wait(5_000);
+  const before = (await b.tidemark.status()).origin;
+  clocks.b.setWallClock(clocks.b.now() + aheadMs);
+  await b.dataSource.getRepository(Note).save({ uuid: "made", text: "by b" });
+  await b.dataSource.getRepository(Note).update({ uuid: "edited" }, { text: "by b" });
+  await b.dataSource.getRepository(Note).delete({ uuid: "deleted" });
+  await wait(40_000);
+  clocks.b.setWallClock(clocks.a.now());
+  await wait(40_000);
+  for (const kernel of [a, b, c]) expect(await notesOn(kernel)).toEqual({ edited: "by b", made: "by b" });
+  expect((await b.tidemark.status()).origin).not.toBe(before);
+  expect((await a.tidemark.status()).removals).toMatchObject([{ deviceId: "b", kind: "regressed", waitsFor: [] }]);
+  // Which of two values is later can't be told by such a clock.
+  expect(await b.tidemark.journal()).toMatchObject([{ kind: "overwritten-by-return", values: { text: "first" } }]);
+  const [{ hlc }] = await b.dataSource.query("SELECT hlc FROM tidemark_state");
+  expect(hlc / 4096).toBeLessThan(clocks.a.now() - Date.UTC(2020, 0, 1) + MINUTE);
+  await b.dataSource.getRepository(Note).save({ uuid: "afterwards", text: "by b" });
+  await wait(5_000);
+  for (const kernel of [a, b, c]) expect(await notesOn(kernel)).toMatchObject({ afterwards: "by b" });
+});
+
+it("lets others join a founder that has begun with a clock years ahead, once it is right", async () => {
+  const clock = new ManualClock({ nowMs: START + 3_700 * DAY });
+  const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+  const device = async (name: string, dial: string[]) => {
+    const kernel = await createTestKernel({
+      device: name,
+      entities: [Note],
+      declarations: [{ entity: Note, ownership: { kind: "shared" } }],
+      network,
+      clock,
+      dial,
+    });
+    kernels.push(kernel);
+    await kernel.tidemark.start();
+    return kernel;
+  };
+  const a = await device("a", []);
+  await a.dataSource.getRepository(Note).save({ uuid: "made", text: "by a" });
+  await a.tidemark.digest("Note");
+  clock.setWallClock(START);
+  const b = await device("b", ["a"]);
+  await clock.advance(40_000);
+  expect(await b.dataSource.getRepository(Note).find()).toMatchObject([{ uuid: "made" }]);
+  await b.dataSource.getRepository(Note).update({ uuid: "made" }, { text: "by b" });
+  await clock.advance(10_000);
+  expect(await a.dataSource.getRepository(Note).find()).toMatchObject([{ uuid: "made", text: "by b" }]);
+});
+
+it("forgets the clock of a device that is reset after it was years ahead", async () => {
+  const { clocks, a, b, wait } = await threeClocks();
+  clocks.b.setWallClock(clocks.b.now() + 3_700 * DAY);
+  await b.dataSource.getRepository(Note).save({ uuid: "made", text: "by b" });
+  await wait(2_000);
+  await b.tidemark.pause();
+  clocks.b.setWallClock(clocks.a.now());
+  await b.tidemark.resetSyncState();
+  await wait(40_000);
+  expect(await a.dataSource.getRepository(Note).find()).toMatchObject([{ uuid: "made" }]);
+});

@@ -11,6 +11,7 @@ import { checkTimes } from "./message-times.js";
 import { type Message, type MessageOf, PROTOCOL_VERSION, type WireRemoval } from "./messages.js";
 import { loadPeer, updatePeer } from "./peer-store.js";
 import { addRemovals, learnRemovals, tellRemovals, wireRemovals } from "./removals.js";
+import { giveUpPoisonedOrigin } from "./repair-clock.js";
 import { schemaFingerprints } from "./schema-fingerprint.js";
 
 /**
@@ -108,6 +109,10 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
   const ownMember = () => (state.self === null ? null : members.byNumber(state.self));
   const removals = wireRemovals(members);
   const toldReady = state.ready === 1;
+  // What a removed device says it has counts for nobody; times that none would take need not keep it from coming back.
+  const most = ownMember()?.removal == null ? Number.POSITIVE_INFINITY : library.maxHlc;
+  const vector = toWireVector(ownVector(connection), members);
+  for (const origin in vector) vector[origin] = Math.min(vector[origin]!, most);
   send({
     t: "hello",
     deviceId: settings.device.id,
@@ -115,10 +120,10 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     origin: ownMember()?.origin ?? null,
     now: clock.now(),
     ready: toldReady,
-    members: wireMembers(members),
+    members: wireMembers(members).filter(({ joinHlc }) => joinHlc <= most),
     removals,
-    vector: toWireVector(ownVector(connection), members),
-    floor: state.floor,
+    vector,
+    floor: Math.min(state.floor, most),
     logId: state.log_id,
     token: state.token,
     schema: schemaFingerprints(registry),
@@ -131,6 +136,11 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     throw replicationErrors.clockDrift({ driftMs, limitMs: settings.clock.maxDriftMs });
   }
   checkTimes(hello, library.maxHlc);
+  // The peer's clock agrees, and nothing that it has is from the future.
+  const isToldByMember = hello.origin !== null || members.counted().length === 1;
+  if (isToldByMember && (await giveUpPoisonedOrigin(library))) {
+    throw replicationErrors.sessionLost({ reason: "this device's clock was far ahead; it introduces itself anew" });
+  }
   // Two members of one library both know its founder at least; where they share nobody, each has founded its own.
   const shared = hello.members.some(({ origin }) => {
     const member = members.byOrigin(origin);

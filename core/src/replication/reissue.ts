@@ -173,7 +173,7 @@ function judge({
     if (state.death.hlc === 0) journal.add("not-reissued", unsent, "the library has deleted the record", values);
     return null;
   }
-  if (state.death.hlc === 0) return judgeEdits({ tx, journal, fresh, unsent, here, order });
+  if (state.death.hlc === 0) return judgeEdits({ tx, journal, fresh, unsent, here, order, latest: library.maxHlc });
   const life = lifeOf(here.state);
   if (life.hlc > 0 && order.compare(life, state.death) > 0) {
     journal.add("not-reissued", unsent, "it was deleted here, and others have made it again since", null);
@@ -189,6 +189,7 @@ function judgeEdits({
   unsent,
   here,
   order,
+  latest,
 }: {
   readonly tx: LogTransaction;
   readonly journal: Journal;
@@ -196,6 +197,8 @@ function judgeEdits({
   readonly unsent: Unsent;
   readonly here: Present;
   readonly order: LocalLibrary["deps"]["members"]["order"];
+  /** No clock that is right has told a later time. */
+  readonly latest: number;
 }): Again | null {
   const { model, state } = unsent;
   const wholeRow = state.columns.has(0);
@@ -213,8 +216,9 @@ function judgeEdits({
       overtaken.set(column, value);
       continue;
     }
-    // A value without a stamp is from below the floor. If this one is too, nobody knows any more which of them is later.
-    if (present.hlc === 0 && original.hlc <= tx.floor) replaced.set(column, theirs);
+    // A value without a stamp is from below the floor. If this one is too, nobody knows any more which of them is later;
+    // nor does a clock that was far ahead tell when this one was written.
+    if ((present.hlc === 0 && original.hlc <= tx.floor) || original.hlc > latest) replaced.set(column, theirs);
     columns.set(group, fresh(original));
     values.set(column, value);
   }

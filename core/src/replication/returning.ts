@@ -65,14 +65,16 @@ export async function leaveForReset(library: LocalLibrary, { found }: { readonly
       const { self, hlc } = readState(db);
       const left = members.present().filter(({ num, deviceId }) => num !== self && deviceId !== settings.device.id);
       if (found && left.length > 0) throw replicationErrors.membersAreLeft({ members: left.map((it) => it.deviceId) });
+      const present = fromPhysicalMs(clock.now());
+      const last = hlc > library.maxHlc ? present : hlc;
       if (self !== null) {
         const { origin, deviceId, name } = members.byNumber(self);
-        addRemovals(db, members, [{ origin, deviceId, name, kind: "replaced", hlc, by: origin }]);
+        addRemovals(db, members, [{ origin, deviceId, name, kind: "replaced", hlc: last, by: origin }]);
       }
       forget(library, db);
       if (!found) return;
       const device = { deviceId: settings.device.id, name: settings.device.name };
-      const founding = Math.max(hlc + 1, fromPhysicalMs(clock.now()));
+      const founding = Math.max(last + 1, present);
       foundLibrary({ db, library: settings.library.id, device, hlc: founding, random });
       members.load(db);
     },
@@ -119,8 +121,13 @@ function hasForgotten(db: Sqlite, self: Member, entries: ReadonlyMap<number, num
   return [...entries].some(([origin, entry]) => floor > entry && (own.get(origin) ?? 0) > entry);
 }
 
-function forget({ deps: { members, random } }: LocalLibrary, db: Sqlite): void {
+function forget(library: LocalLibrary, db: Sqlite): void {
+  const { members, random, clock } = library.deps;
   resetSyncTables(db, newId(random));
+  // A clock that was far ahead need not stay there: the next origin has stamped nothing yet.
+  if (readState(db).hlc > library.maxHlc) {
+    db.prepare("UPDATE tidemark_state SET hlc = ?").run(fromPhysicalMs(clock.now()));
+  }
   members.load(db);
 }
 

@@ -6,6 +6,9 @@ import type { Step } from "./steps.js";
 import { Violation } from "./trace.js";
 import type { World } from "./world.js";
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
+
 export const MEMBERS: readonly Step[] = [
   {
     // Anybody removes anybody: whom it takes for a member, or for one that has lapsed.
@@ -74,6 +77,22 @@ export const MEMBERS: readonly Step[] = [
       if (!world.restorable.includes(device)) return;
       world.restore(device);
       if (world.chance.happens(0.8)) await world.start(device);
+    },
+  },
+  {
+    // A battery was empty, or somebody has mistyped the year; it is put right after a while.
+    weight: 1.5,
+    possible: (world) => world.running.length > 0,
+    async run(world) {
+      const device = world.chance.pick(world.running);
+      const offMs = world.chance.pick([2 * HOUR_MS, 26 * HOUR_MS, 40 * DAY_MS, 3_700 * DAY_MS]);
+      world.trace.say(device.name, `the clock is ${offMs / HOUR_MS} hours ahead for a while`);
+      device.clock.set(offMs);
+      for (let count = world.chance.below(5); count > 0; count--) {
+        if (device.state === "running") world.act(device);
+        await world.wait(world.chance.pick([10, 500, 40_000]));
+      }
+      device.clock.set(0);
     },
   },
   {

@@ -258,14 +258,14 @@ export class World {
     return this.backups.findLast((backup) => backup.device === device.name && this.#witnessOf(backup) !== undefined);
   }
 
-  /** Who has heard more of a device than anybody else, and more than its backup tells; null: nobody has heard anything since. */
-  #witnessOf({ device, origin, hlc }: Backup): string | null | undefined {
-    if (origin === null) return null;
+  /** Who has heard more of a device than anybody else, and more than its backup tells. */
+  #witnessOf({ device, origin, hlc }: Backup): string | undefined {
+    if (origin === null || this.device(device).watch.knowledge?.origin !== origin) return undefined;
     const heard = this.devices
       .filter(({ name, watch }) => name !== device && watch.knowledge !== null)
       .map((other) => ({ other, last: other.watch.knowledge!.vector.get(origin) ?? 0 }))
       .sort((a, b) => b.last - a.last);
-    if (heard.length === 0 || heard[0]!.last <= hlc) return null;
+    if (heard.length === 0 || heard[0]!.last <= hlc) return undefined;
     return heard.find(({ other, last }) => last === heard[0]!.last && this.isSound(other))?.other.name;
   }
 
@@ -273,9 +273,8 @@ export class World {
   restore(device: SimulatedDevice): void {
     const backup = this.#lastBackup(device)!;
     const witness = this.#witnessOf(backup)!;
-    this.trace.say(device.name, `is restored from a backup, and meets ${witness ?? "anybody"} first`);
+    this.trace.say(device.name, `is restored from a backup, and meets ${witness} first`);
     device.replaceDatabase(backup.path);
-    if (witness === null) return;
     this.#witnesses.set(device.name, witness);
     for (const { name } of this.devices) {
       if (name !== device.name && name !== witness) this.network.cut(device.name, name);
@@ -345,10 +344,13 @@ export class World {
     });
   }
 
-  /** How far stamps are ahead of the true time, anywhere: until then, some of them are kept for later. */
+  /**
+   * How far stamps are ahead of the true time, anywhere: until then, some of them are kept for later. Further ahead than
+   * anybody follows, a device has to come back under a clock that begins anew.
+   */
   get aheadMs(): number {
-    const highest = Math.max(...this.devices.map(({ watch }) => watch.knowledge?.hlc ?? 0));
-    return highest === 0 ? 0 : physicalMs(highest) - this.timeline.nowMs;
+    const all = this.devices.map(({ watch }) => physicalMs(watch.knowledge?.hlc ?? 0) - this.timeline.nowMs);
+    return Math.max(0, ...all.filter((ms) => ms <= FOLLOWED_MS));
   }
 
   async dispose(): Promise<void> {
@@ -358,6 +360,9 @@ export class World {
 
 /** Where members come and go: how long one may be silent before it lapses. */
 export const MAX_OFFLINE_MS = 300_000;
+
+/** Nobody takes a time from further ahead. */
+const FOLLOWED_MS = 3_600_000;
 
 /** A tree, so that everybody can reach everybody, and perhaps some shortcuts. Newcomers dial those who were there. */
 function drawLinks(plan: Chance, names: readonly string[]): readonly Link[] {
