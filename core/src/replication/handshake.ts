@@ -227,9 +227,10 @@ function foundOut({
   const sponsor = told?.sponsor == null ? undefined : members.byOrigin(told.sponsor);
   if (told === undefined || sponsor?.removal == null) return null;
   if (sponsor.joinHlc !== null && sponsor.settledHlc === null) return null;
-  // Where neither knows the other, both may come to this: one of them has to stay.
+  // Where neither knows the other, both may come to this: one of them has to stay, and that has to have the library.
+  if (state.ready === 0) return null;
   const knowsThis = hello.members.some(({ origin }) => origin === own.origin);
-  if (!knowsThis && own.origin < hello.origin) return null;
+  if (!knowsThis && hello.ready && own.origin < hello.origin) return null;
   return { origin: told.origin, deviceId: told.deviceId, name: told.name, kind: "orphaned" };
 }
 

@@ -431,9 +431,11 @@ export class Replicator implements TransportHost, SessionObserver {
     const rivals = others.filter(({ peerRemoval }) => mayReturn(peerRemoval!));
     const rank = (origin: string, { kind }: Removal) => `${kind === "lapsed" ? 0 : 1} ${origin}`;
     if (rivals.some((it) => rank(it.toldOrigin!, it.peerRemoval!) < rank(own.origin, own.removal!))) return;
-    // One that may be about to go on itself has to be met first.
-    const absent = members.counted().some(({ num, removal, deviceId }) => {
-      return num !== own.num && deviceId !== own.deviceId && removal !== null && mayReturn(removal);
+    // One that may be about to go on itself has to be met first; who was reset meanwhile, does not.
+    const met = new Set(this.sessions.map(({ closed, peerDevice }) => (closed ? null : peerDevice)));
+    const absent = members.counted().some(({ removal, deviceId }) => {
+      if (removal === null || removal.kind === "replaced" || !mayReturn(removal)) return false;
+      return deviceId !== own.deviceId && !met.has(deviceId);
     });
     if (absent && rivals.length === 0) return;
     this.#onboarding = carryOn(this.#library)

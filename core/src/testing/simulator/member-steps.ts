@@ -82,9 +82,9 @@ export const MEMBERS: readonly Step[] = [
   {
     // A battery was empty, or somebody has mistyped the year; it is put right after a while.
     weight: 1.5,
-    possible: (world) => world.running.length > 0,
+    possible: (world) => mistakable(world).length > 0,
     async run(world) {
-      const device = world.chance.pick(world.running);
+      const device = world.chance.pick(mistakable(world));
       const offMs = world.chance.pick([2 * HOUR_MS, 26 * HOUR_MS, 40 * DAY_MS, 3_700 * DAY_MS]);
       world.trace.say(device.name, `the clock is ${offMs / HOUR_MS} hours ahead for a while`);
       device.clock.set(offMs);
@@ -125,6 +125,11 @@ function removals(world: World): readonly { readonly by: SimulatedDevice; readon
         })
         .map((target) => ({ by, target }));
     });
+}
+
+/** Those beside whom somebody knows what time it is. */
+function mistakable(world: World): readonly SimulatedDevice[] {
+  return world.running.filter((device) => world.devices.some((it) => it !== device && world.isSound(it)));
 }
 
 /** Those after whose reset somebody is left who has the library. */

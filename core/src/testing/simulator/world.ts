@@ -206,9 +206,10 @@ export class World {
     return this.devices.find((it) => it.name === name)!;
   }
 
-  /** Whether it has the library, and is a member that nobody has removed. */
+  /** Whether it has the library, is a member that nobody has removed, and has a clock that others can follow. */
   isSound({ watch: { knowledge, isBehindItself } }: SimulatedDevice): boolean {
     if (knowledge === null || !knowledge.ready || isBehindItself) return false;
+    if (physicalMs(knowledge.hlc) - this.timeline.nowMs > FOLLOWED_MS) return false;
     return this.devices.every(({ watch }) => !watch.knowledge?.removals.has(knowledge.origin));
   }
 
