@@ -2,7 +2,7 @@ import { logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, describe, expect, it } from "vitest";
 import type { TestKernel } from "../testing/test-kernel.js";
-import { expectSameTable, inOtherProcess, TestLibrary } from "./library.test-support.js";
+import { expectSameTable, inOtherProcess, onFile, TestLibrary } from "./library.test-support.js";
 
 @Entity()
 class Machine {
@@ -310,4 +310,28 @@ it("was the former owner's as long as it was, however much was changed before it
   expect(await b.dataSource.getRepository(Item).findOneByOrFail({ uuid: "root-a" })).toMatchObject({
     name: "last words",
   });
+});
+
+it("what was written unseen to records of others goes to the journal, and is taken back", async () => {
+  const { a, b } = await owners();
+  onFile(
+    a.database,
+    "INSERT INTO tidemark_applying VALUES (1)",
+    "UPDATE item SET name = 'unseen' WHERE uuid IN ('root-a', 'root-b')",
+    "INSERT INTO item (uuid, name, diskId) SELECT 'stray', 'unseen', id FROM disk WHERE uuid = 'disk-b'",
+  );
+  const again = await library.restart("a", a);
+  const peer = await library.restart("b", b, { dial: ["a"] });
+  await library.settle(again, peer);
+  expect(await peer.dataSource.query("SELECT uuid, name FROM item WHERE uuid NOT LIKE 'child%' ORDER BY uuid")).toEqual(
+    [
+      { uuid: "root-a", name: "unseen" },
+      { uuid: "root-b", name: "root" },
+    ],
+  );
+  const journal = await again.tidemark.journal();
+  expect(journal.map(({ kind, record, values }) => [kind, record, values?.name])).toEqual([
+    ["refused-change", "stray", "unseen"],
+    ["refused-change", "root-b", "unseen"],
+  ]);
 });
