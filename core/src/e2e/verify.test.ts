@@ -493,6 +493,52 @@ describe("after a gap in capture", () => {
     expect((await verify(again, "b")).outcome).toBe("equal");
   });
 
+  it("what a third member has deleted meanwhile stays deleted", async () => {
+    const { a, b } = await filled(10);
+    const c = await library.device("c", { dial: ["a"] });
+    await library.settle(a, b, c);
+    library.network.cut("c", "a");
+    await c.dataSource.query("DELETE FROM note WHERE uuid = 'n0003'");
+    await a.tidemark.stop();
+    dropTriggers(a);
+    behindCapture(a, "UPDATE note SET text = 'unseen' WHERE uuid IN ('n0003', 'n0004')");
+    const again = await library.restart("a", a);
+    await library.settle(again, b);
+    expect(query(b.database, "SELECT uuid FROM note WHERE text = 'unseen'")).toEqual([
+      { uuid: "n0003" },
+      { uuid: "n0004" },
+    ]);
+    library.network.heal("c", "a");
+    await library.settle(again, b, c);
+    expect(query(c.database, "SELECT uuid FROM note WHERE text = 'unseen'")).toEqual([{ uuid: "n0004" }]);
+    expect(query(again.database, "SELECT uuid FROM note WHERE uuid = 'n0003'")).toEqual([]);
+  });
+
+  it("what a full backfill removes and overwrites before the comparison stands in the journal", async () => {
+    const { a, b } = await filled(10);
+    for (const kernel of [a, b]) {
+      await kernel.tidemark.stop();
+      // As when all members have acknowledged everything.
+      onFile(kernel.database, "UPDATE tidemark_state SET floor = hlc", "DELETE FROM tidemark_stamp");
+    }
+    dropTriggers(a);
+    behindCapture(
+      a,
+      "UPDATE note SET text = 'unseen' WHERE uuid = 'n0003'",
+      "INSERT INTO note (uuid, text) VALUES ('new', 'created')",
+      "UPDATE tidemark_peer SET full_backfill = 1",
+    );
+    const peer = await library.restart("b", b, { dial: ["a"] });
+    const again = await library.restart("a", a);
+    await library.settle(again, peer);
+    expect(again.recordedOf("backfillCompleted")).toHaveLength(1);
+    const journal = await again.tidemark.journal();
+    expect(journal.map(({ kind, record, values }) => [kind, record, values?.text])).toEqual([
+      ["removed-by-backfill", "new", "created"],
+      ["overwritten-by-backfill", "n0003", "unseen"],
+    ]);
+  });
+
   it("it waits for a peer, also across restarts", async () => {
     const { a, b } = await filled(10);
     await a.tidemark.stop();

@@ -6,6 +6,7 @@ import type { Members } from "../storage/members.js";
 import { anyParkedBetween, parkedBetween } from "../storage/parked.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
+import { isUnseen } from "../storage/unseen.js";
 import { raiseVector } from "../storage/vectors.js";
 import { waitingOf } from "../storage/waiting.js";
 import { applyPage, type ReceivedPage } from "./apply-batch.js";
@@ -163,16 +164,17 @@ function advanced(record: BackfillRecord | null, { model, stretch, count, floor 
   };
 }
 
-/** Values from before the join that give way to those of the library. */
+/** Values from before the join, or that were written unseen, and give way to those of the library. */
 export function journalOverwritten(
   library: LocalLibrary,
   tx: LogTransaction,
   records: readonly IncomingRecord[],
+  mode: BackfillRecord["mode"],
 ): void {
   const { reader, clock } = library.deps;
   // A page of a backfill holds one model.
   const model = records[0]?.model;
-  if (model === undefined) return;
+  if (model === undefined || (mode === "full" && !isUnseen(tx.db, model.number))) return;
   const rows = reader.readByIdentity(
     tx.db,
     model,
@@ -190,10 +192,17 @@ export function journalOverwritten(
     if (lost.length === 0) continue;
     addToJournal(tx.db, {
       at: clock.now(),
-      kind: "overwritten-at-join",
+      ...(mode === "join"
+        ? {
+            kind: "overwritten-at-join",
+            reason: "the library had other values for this record when the device joined",
+          }
+        : {
+            kind: "overwritten-by-backfill",
+            reason: "the library has other values for this record; those here may have been written unseen",
+          }),
       model: model.name,
       record,
-      reason: "the library had other values for this record when the device joined",
       values: Object.fromEntries(lost),
     });
   }
@@ -251,15 +260,19 @@ function settleRange(
   if (again.length > 0) applier.reconsider({ tx, records: again, lookup: new PlainLookup(reader) });
   if (removed.length === 0) return;
   const values = reader.readByIdentity(tx.db, model, removed);
+  // Without a stamp it is old, unless nobody saw it come.
+  const unseen = isUnseen(tx.db, model.number);
   for (const identity of removed) {
     const row = values.get(identity);
-    if (logged.has(identity) && row !== undefined) {
+    if ((logged.has(identity) || unseen) && row !== undefined) {
       addToJournal(tx.db, {
         at: clock.now(),
         kind: "removed-by-backfill",
         model: model.name,
         record: identity,
-        reason: "the library has deleted the record; it had changes that were not sent",
+        reason: logged.has(identity)
+          ? "the library has deleted the record; it had changes that were not sent"
+          : "the library does not have the record; it may have been written unseen",
         values: Object.fromEntries(model.columns.map((column, index) => [column.name, row[index]!])),
       });
     }

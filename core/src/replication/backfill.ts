@@ -1,5 +1,6 @@
 import type { BackfillScheduler } from "@tidemark/plugin-api";
 import type { LogTransaction } from "../storage/log-transaction.js";
+import { unseenModels } from "../storage/unseen.js";
 import { completeBackfill, isComplete, journalOverwritten } from "./backfill-apply.js";
 import { noteFirstPlan } from "./backfill-plan.js";
 import { BackfillRun } from "./backfill-run.js";
@@ -53,11 +54,13 @@ export class Backfill {
         completeBackfill(library, tx, new Set([first.peer]), loadBackfill(tx.db)!),
       );
     } else {
-      // Only a device that had records before it joined can have other values for one of the library.
-      const inspect =
-        record.mode === "join" && (resumed || hasRows(library))
-          ? (tx: LogTransaction, records: readonly IncomingRecord[]) => journalOverwritten(library, tx, records)
-          : undefined;
+      // Only a device that had records before it joined, or wrote some unseen, can have other values for one of the library.
+      const { mode } = record;
+      const mayOverwrite =
+        mode === "join" ? resumed || hasRows(library) : unseenModels(library.deps.connection).length > 0;
+      const inspect = mayOverwrite
+        ? (tx: LogTransaction, records: readonly IncomingRecord[]) => journalOverwritten(library, tx, records, mode)
+        : undefined;
       this.#run = new BackfillRun({ ...this.#options, levels, totals, inspect });
       await this.#run.run();
     }

@@ -11,6 +11,7 @@ export type JournalKind =
   | "not-synced"
   | "overwritten-at-join"
   | "removed-by-backfill"
+  | "overwritten-by-backfill"
   | "not-reissued"
   | "overwritten-by-return";
 

@@ -2,7 +2,7 @@ import { uninstallCapture } from "./capture.js";
 import type { Sqlite } from "./database.js";
 import { SYNC_TABLES } from "./schema.js";
 
-/** What a reset keeps: the names with their numbers, capture, and the journal, which is for people. */
+/** What a reset keeps: the names with their numbers, capture and its gaps, and the journal, which is for people. */
 const KEPT: ReadonlySet<string> = new Set([
   "tidemark_state",
   "tidemark_model",
@@ -10,6 +10,7 @@ const KEPT: ReadonlySet<string> = new Set([
   "tidemark_capture",
   "tidemark_member",
   "tidemark_unsent",
+  "tidemark_unseen",
   "tidemark_journal",
 ]);
 

@@ -10,6 +10,10 @@ export function unseenModels(db: Sqlite): readonly number[] {
   return prepared(db, "SELECT model FROM tidemark_unseen ORDER BY model").pluck().all() as number[];
 }
 
+export function isUnseen(db: Sqlite, model: number): boolean {
+  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_unseen WHERE model = ?)").pluck().get(model) === 1;
+}
+
 export function forgetUnseen(db: Sqlite, model: number): void {
   prepared(db, "DELETE FROM tidemark_unseen WHERE model = ?").run(model);
 }
