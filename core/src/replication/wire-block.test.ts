@@ -177,6 +177,21 @@ describe("a block", () => {
   });
 });
 
+it("blocks of one message hold no more together than one may alone", () => {
+  // Eleven bytes of JSON for each column of a thousand values.
+  const wide = (columns: number) => ({
+    n: 1_000,
+    i: Array.from({ length: 1_000 }, (_, row) => `${1_000 + row}`),
+    v: new Array(columns).fill({ z: [0, 0] }),
+  });
+  const reader = new ByteReader(new Uint8Array());
+  expect(unpackBlock(wide(600), reader).columns).toHaveLength(600);
+  expect(unpackBlock(wide(400), reader).columns).toHaveLength(400);
+  expect(() => unpackBlock({ n: 1, i: ["a"], v: [] }, reader)).toThrow(
+    expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }),
+  );
+});
+
 it.each<[string, unknown]>([
   ["a number that was never told", { t: [17], d: [], n: 1, a: [1, 1] }],
   ["a number that is none", { t: ["1"], d: [], n: 1, a: [1, 1] }],

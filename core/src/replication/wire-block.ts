@@ -20,8 +20,8 @@ import type { WireSettledRecord } from "./wire-records.js";
 
 /**
  * Settled records of one model, column by column, in the order of their identities. On the wire, integers and uuids stand
- * behind the JSON as bytes, in the order in which the JSON names them. No byte is read twice, and the number of values is
- * bounded, so that what comes out is in proportion to what came.
+ * behind the JSON as bytes, in the order in which the JSON names them. No byte is read twice, and the number of values in a
+ * message is bounded, so that what comes out is in proportion to what came.
  */
 export class WireBlock {
   readonly identities: readonly string[];
@@ -54,7 +54,7 @@ export function valueAt(column: WireColumn, row: number): WireValue {
   return at === 0 ? null : column.values[at - 1]!;
 }
 
-/** Records and columns that one block may hold together; a server sends more than these as single records. */
+/** Values that the blocks of one message may hold; a server sends more than these as single records. */
 const MAX_CELLS = 1_000_000;
 /** Fewer records are not worth the names of their columns. */
 const LEAST_RECORDS = 16;
@@ -172,6 +172,7 @@ function packColumn(values: readonly WireValue[], bytes: Uint8Array[]): PackedCo
 export class ByteReader {
   readonly #bytes: Uint8Array;
   #at = 0;
+  #cells = 0;
 
   constructor(bytes: Uint8Array) {
     this.#bytes = bytes;
@@ -186,6 +187,12 @@ export class ByteReader {
     this.#at += length;
     return this.#bytes.subarray(this.#at - length, this.#at);
   }
+
+  /** Call before values are unpacked: integers that are all the same take no bytes at all, however many they are. */
+  count(cells: number): void {
+    this.#cells += cells;
+    if (this.#cells > MAX_CELLS) throw malformed("it has more values than there may be in a message");
+  }
 }
 
 /**
@@ -195,9 +202,10 @@ export class ByteReader {
 export function unpackBlock(packed: unknown, bytes: ByteReader, heard?: HeardIdentities): WireBlock {
   const block = object(packed);
   const count = integer(block.n, 0, MAX_CELLS);
+  if (!Array.isArray(block.v)) throw malformed("it has no columns");
+  bytes.count(count * Math.max(1, block.v.length));
   const identities = unpackColumn(block.i, count, bytes);
   if (!identities.every((identity) => typeof identity === "string")) throw malformed("an identity is not text");
-  if (!Array.isArray(block.v) || block.v.length * count > MAX_CELLS) throw malformed("it has no columns, or too many");
   const columns = block.v.map((column: unknown) => {
     if (Array.isArray(column) || object(column).d === undefined) return unpackColumn(column, count, bytes);
     const { t, d, n, a } = object(column);
