@@ -599,6 +599,31 @@ it("asks a peer that is hardly ever at rest for less each time", async () => {
   expect(asked).toEqual([64, 16, 4, 1, 1, 1, 1, 1]);
 });
 
+it("looks for unseen writes until all of a model was compared", async () => {
+  let isAtRest = false;
+  const { a, session } = await hostile((message) => {
+    if (message.t === "list") return { t: "listed", records: [], parked: [], upTo: message.upTo };
+    if (message.after === null) return digested([range("t1")]);
+    return isAtRest ? digested([range(null)]) : { ...digested([]), unrest: "unfolded" };
+  });
+  await a.dataSource.query("INSERT INTO tidemark_unseen SELECT num FROM tidemark_model WHERE name = 'Tag'");
+  const endRound = async (n: number) => {
+    const end = { vector: {}, members: [], removals: [], vectors: {} };
+    session.send({ t: "page", n, records: { origins: [], groups: [] }, position: 0, end });
+    await library.clock.advance(30_000);
+  };
+  const given = () => query(a.database, "SELECT record FROM tidemark_stamp WHERE col = -1 AND age IS NOT NULL");
+  const left = () => query(a.database, "SELECT count(*) AS n FROM tidemark_unseen");
+  await endRound(1);
+  expect(given()).toEqual([{ record: "t1" }]);
+  expect(left()).toEqual([{ n: 1 }]);
+  isAtRest = true;
+  await library.clock.advance(30_000);
+  await endRound(2);
+  expect(given()).toEqual([{ record: "t1" }, { record: "t2" }]);
+  expect(left()).toEqual([{ n: 0 }]);
+});
+
 describe("a peer that answers a comparison wrongly", () => {
   it.each<readonly [string, (message: MessageOf<"digests"> | MessageOf<"list">) => object]>([
     ["with no range", () => digested([])],

@@ -60,7 +60,7 @@ export class UnseenWrites {
         maxDifferences: MOST_DIFFERENCES,
         repair: "give-mine",
       });
-      const { outcome, more } = found[0]!;
+      const { notComparable, more } = found[0]!;
       if (repair!.given + repair!.taken > 0) {
         logger.warn("Writes that had gone unseen have been found by comparing with a peer", {
           model: model.name,
@@ -69,7 +69,8 @@ export class UnseenWrites {
         });
         wake();
       }
-      if (outcome !== "not-comparable" && !more) await this.#done(number);
+      // A model of which only the beginning could be compared may differ there, and so has an outcome.
+      if (notComparable === null && !more) await this.#done(number);
     }
   }
 
