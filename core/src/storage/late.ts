@@ -100,7 +100,16 @@ export function forgetLate(db: Sqlite, model: number, records: readonly string[]
 
 /** The outbox has been folded up to and with `seq`; null: to its end. */
 export function forgetTentative(db: Sqlite, seq: number | null): void {
-  prepared(db, "DELETE FROM tidemark_late WHERE until <= ?").run(seq ?? Number.MAX_SAFE_INTEGER);
+  const upTo = seq ?? Number.MAX_SAFE_INTEGER;
+  const any = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_late WHERE until <= ?)");
+  if (any.pluck().get(upTo) === 0) return;
+  const others = prepared(
+    db,
+    "SELECT EXISTS (SELECT 1 FROM tidemark_late WHERE until > ?) OR EXISTS (SELECT 1 FROM tidemark_late WHERE until IS NULL)",
+  );
+  // They may be as many as a large transaction has references: without a condition SQLite empties the table at once.
+  if (others.pluck().get(upTo) === 0) prepared(db, "DELETE FROM tidemark_late").run();
+  else prepared(db, "DELETE FROM tidemark_late WHERE until <= ?").run(upTo);
 }
 
 function columnsOf(model: SyncModel): readonly SyncColumn[] {

@@ -113,7 +113,7 @@ const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (target_model, target, model, record)
   ) WITHOUT ROWID;
   CREATE INDEX tidemark_late_record ON tidemark_late (model, record);
-  CREATE INDEX tidemark_late_until ON tidemark_late (until) WHERE until IS NOT NULL;
+  CREATE INDEX tidemark_late_until ON tidemark_late (until);
   -- Values of columns that this version of the application does not have.
   CREATE TABLE tidemark_extra (
     model INTEGER NOT NULL, record TEXT NOT NULL, col INTEGER NOT NULL, val TEXT NOT NULL,
