@@ -335,3 +335,25 @@ it("what was written unseen to records of others goes to the journal, and is tak
     ["refused-change", "root-b", "unseen"],
   ]);
 });
+
+it("is put back where a device changes it that has only just joined, and has told its owner nothing yet", async () => {
+  library = new TestLibrary({
+    entities: [Machine, Disk],
+    declarations: [
+      { entity: Machine, isDevice: true, ownership: { kind: "device", owner: "" } },
+      { entity: Disk, ownership: { kind: "device", owner: "machine" } },
+    ],
+  });
+  const a = await library.device("a");
+  const machine = await a.dataSource.getRepository(Machine).save({ uuid: "a", name: "machine a" });
+  await a.dataSource.getRepository(Disk).save({ uuid: "disk-a", label: "right", machine });
+  const b = await library.device("b", { dial: ["a"] });
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await b.dataSource.query("UPDATE disk SET label = 'wrong'");
+  await library.clock.advance(60_000);
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  for (const { dataSource } of [a, b])
+    expect(await dataSource.query("SELECT label FROM disk")).toEqual([{ label: "right" }]);
+});

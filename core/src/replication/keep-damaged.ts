@@ -45,7 +45,7 @@ function canBeGivenBack(db: Sqlite, members: Members, { hlc, origin }: Stamp): b
   if (self === null || members.byNumber(self).removal !== null) return true;
   const others = members.present().filter(({ num }) => num !== self);
   const removed = origin > 0 && members.byNumber(origin).removal !== null;
-  if (hlc === 0 || !removed) return others.some(({ num }) => num === origin || hasTheLibrary(db, num));
+  if (hlc === 0 || !removed) return others.some((other) => other.num === origin || hasTheLibrary(db, members, other));
   // Who has told what it has since it knew of the removal, gets nothing more of that origin but from others.
   return others.some(({ num }) => {
     const vector = loadVector(db, num);

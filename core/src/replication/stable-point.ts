@@ -62,14 +62,19 @@ export function isSettledByAll(db: Sqlite, members: Members, removed: Member): b
   });
 }
 
-/** Whether any member but this device is known to have the library. Who has it, has something of others; who is on the way to it, or never
- * heard that it was taken in, has told nothing but its own clock. */
+/** Whether any member but this device, which has been removed, is known to have the library. */
 export function anybodyHasTheLibrary(db: Sqlite, members: Members): boolean {
-  return members.present().some(({ num }) => hasTheLibrary(db, num));
+  return members.present().some((member) => hasTheLibrary(db, members, member));
 }
 
-export function hasTheLibrary(db: Sqlite, member: number): boolean {
-  return [...loadVector(db, member).keys()].some((origin) => origin > 0 && origin !== member);
+/**
+ * Whether a member is known to have the library. Its founder has it, and whoever has vouched for another. Who got it from
+ * others has told something of them; who is on the way to it, or never heard that it was taken in, has told nothing but
+ * its own clock.
+ */
+export function hasTheLibrary(db: Sqlite, members: Members, { num, origin, sponsor }: Member): boolean {
+  if (sponsor === null || members.all().some((other) => other.sponsor === origin)) return true;
+  return [...loadVector(db, num).keys()].some((of) => of > 0 && of !== num);
 }
 
 /** Whether `own` has everything that `vector` tells; never, as long as that tells nothing. */
