@@ -1,11 +1,4 @@
-import type {
-  AppliedBatch,
-  BatchTargets,
-  Operation,
-  OperationReference,
-  ReferenceResolution,
-  ReplicationPhase,
-} from "@tidemark/plugin-api";
+import type { AppliedBatch, BatchTargets, Operation, OperationReference, ReplicationPhase } from "@tidemark/plugin-api";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
@@ -13,6 +6,7 @@ import { defer, deferredDue, nextDue } from "../storage/deferred.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { REJECTED } from "../storage/parked.js";
+import type { LocalKey } from "../storage/row-writer.js";
 import { loadVector, type Vector } from "../storage/vectors.js";
 import type { ApplyResult } from "./apply.js";
 import { applyForeign } from "./apply-foreign.js";
@@ -218,11 +212,16 @@ async function resolve(
       targets: () => targetsOf(records, blocks),
     }),
   );
-  const resolved = new Map<SyncModel, ReadonlyMap<string, ReferenceResolution>>();
+  const resolved = new Map<SyncModel, Map<string, LocalKey | null>>();
   for (const [targetModel, outcomes] of answer.resolutions) {
     // A transform may name models of its own invention; nobody asks for those.
     const model = deps.registry.byName.get(targetModel);
-    if (model !== undefined) resolved.set(model, outcomes);
+    if (model === undefined) continue;
+    const keys = new Map<string, LocalKey | null>();
+    for (const [identity, resolution] of outcomes) {
+      keys.set(identity, resolution.kind === "found" ? resolution.localKey : null);
+    }
+    resolved.set(model, keys);
   }
   // A batch without references says nothing about whether somebody resolves them. Operations are not made to find out.
   if (records.some(refersToSomething) || blocks.some(blockRefersToSomething))

@@ -38,7 +38,7 @@ beforeEach(() => {
   entryTag = modelOf("entry_tag");
   const reader = new RecordReader({ registry });
   plain = new PlainLookup(reader);
-  const resolved = new Map([[entry, new Map([["e1", { kind: "found", localKey: 1 } as const]])]]);
+  const resolved = new Map([[entry, new Map<string, number | null>([["e1", 1]])]]);
   lookup = new ResolvedLookup({ reader, plain, resolved, version: { dataVersion: 1, writes: 1 } });
 });
 

@@ -1,4 +1,3 @@
-import type { ReferenceResolution } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import type { RecordReader } from "../storage/record-reader.js";
@@ -52,9 +51,7 @@ export interface TableVersion {
 export class ResolvedLookup implements TargetLookup {
   readonly #plain: PlainLookup;
   readonly #reader: RecordReader;
-  readonly #resolved: ReadonlyMap<SyncModel, ReadonlyMap<string, ReferenceResolution>>;
-  /** What was found out or changed since; it takes the place of what was resolved. */
-  readonly #later = new Map<SyncModel, Map<string, LocalKey | null>>();
+  readonly #resolved: Map<SyncModel, Map<string, LocalKey | null>>;
   #version: TableVersion;
 
   constructor({
@@ -65,7 +62,7 @@ export class ResolvedLookup implements TargetLookup {
   }: {
     readonly reader: RecordReader;
     readonly plain: PlainLookup;
-    readonly resolved: ReadonlyMap<SyncModel, ReadonlyMap<string, ReferenceResolution>>;
+    readonly resolved: Map<SyncModel, Map<string, LocalKey | null>>;
     /** Before the transform ran. */
     readonly version: TableVersion;
   }) {
@@ -80,10 +77,9 @@ export class ResolvedLookup implements TargetLookup {
     const { dataVersion, writes } = this.#version;
     if (version.dataVersion === dataVersion && version.writes === writes) return;
     this.#version = version;
-    for (const model of new Set([...this.#resolved.keys(), ...this.#later.keys()])) {
-      const known = new Set([...(this.#resolved.get(model)?.keys() ?? []), ...(this.#later.get(model)?.keys() ?? [])]);
-      const present = this.#reader.localKeys(db, model, [...known]);
-      for (const identity of known) this.changed(model, identity, present.get(identity) ?? null);
+    for (const [model, keys] of this.#resolved) {
+      const present = this.#reader.localKeys(db, model, [...keys.keys()]);
+      for (const identity of keys.keys()) keys.set(identity, present.get(identity) ?? null);
     }
   }
 
@@ -93,7 +89,8 @@ export class ResolvedLookup implements TargetLookup {
    */
   expect(db: Sqlite, wanted: ReadonlyMap<SyncModel, ReadonlySet<string>>): void {
     for (const [model, identities] of wanted) {
-      const unknown = [...identities].filter((identity) => this.#known(model, identity) === undefined);
+      const known = this.#resolved.get(model);
+      const unknown = [...identities].filter((identity) => known?.has(identity) !== true);
       if (unknown.length === 0) continue;
       const present = this.#reader.localKeys(db, model, unknown);
       for (const identity of unknown) this.changed(model, identity, present.get(identity) ?? null);
@@ -101,15 +98,8 @@ export class ResolvedLookup implements TargetLookup {
   }
 
   find(db: Sqlite, model: SyncModel, identity: string): LocalKey | null {
-    const known = this.#known(model, identity);
+    const known = this.#resolved.get(model)?.get(identity);
     return known === undefined ? this.#plain.find(db, model, identity) : known;
-  }
-
-  #known(model: SyncModel, identity: string): LocalKey | null | undefined {
-    const later = this.#later.get(model)?.get(identity);
-    if (later !== undefined) return later;
-    const resolution = this.#resolved.get(model)?.get(identity);
-    return resolution && (resolution.kind === "found" ? resolution.localKey : null);
   }
 
   /** Call after the batch's own writes, with the version that they have made: all of them were told. */
@@ -120,10 +110,10 @@ export class ResolvedLookup implements TargetLookup {
   changed(model: SyncModel, identity: string, key: LocalKey | null): void {
     // Nothing can refer to the rows of a junction, and they have no key that could be asked for again.
     if (model.localKey === null) return;
-    let keys = this.#later.get(model);
+    let keys = this.#resolved.get(model);
     if (keys === undefined) {
       keys = new Map();
-      this.#later.set(model, keys);
+      this.#resolved.set(model, keys);
     }
     keys.set(identity, key);
   }
