@@ -175,6 +175,39 @@ describe("a database that was restored from a backup", () => {
     await peer.stop();
   });
 
+  it("is found out by a member that has lapsed for it, which brings the lost changes back", async () => {
+    const brief = {
+      settings: { replication: { heartbeatMs: 1_000, retryDelayMs: 1_000 }, membership: { maxOfflineMs: 60_000 } },
+    };
+    const a = await library.device("a", brief);
+    const b = await library.device("b", { dial: ["a"], ...brief });
+    await write(b, "before-the-backup");
+    await library.settle(a, b);
+    await b.tidemark.stop();
+    const backup = await copyOf(b);
+    const later = await library.device("b", { database: b.database, dial: ["a"], ...brief });
+    await write(later, "after-the-backup");
+    await library.settle(a, later);
+    await later.tidemark.stop();
+    await library.clock.advance(5_000);
+    await a.tidemark.stop();
+    const alone = await library.device("b", { database: backup, ...brief });
+    await write(alone, "after-the-restoration");
+    await library.clock.advance(80_000);
+    expect((await statusOf(alone)).removals).toMatchObject([{ deviceId: "a", kind: "lapsed" }]);
+    const back = await library.restart("a", a, { dial: ["b"], ...brief });
+    await library.clock.advance(40_000);
+    await library.settle(back, alone);
+    for (const kernel of [back, alone]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual([
+        "after-the-backup",
+        "after-the-restoration",
+        "before-the-backup",
+      ]);
+      expect(await statusOf(kernel)).toMatchObject({ membership: "member" });
+    }
+  });
+
   it("is found out by its session token where it has nothing to be found out by otherwise", async () => {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });

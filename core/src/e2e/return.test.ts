@@ -15,9 +15,17 @@ class Note {
   @ManyToOne(() => Note, { nullable: true, onDelete: "CASCADE" }) about!: Note | null;
 }
 
+@Entity()
+class Remark {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+  @ManyToOne(() => Note, { nullable: false, onDelete: "CASCADE" }) about!: Note;
+}
+
 let library: TestLibrary;
 beforeEach(() => {
-  library = new TestLibrary({ entities: [Note], declarations: shared(Note) });
+  library = new TestLibrary({ entities: [Note, Remark], declarations: shared(Note, Remark) });
 });
 afterEach(() => library.dispose());
 
@@ -127,6 +135,31 @@ describe("a member that is silent for too long", () => {
     await library.settle(a, b, back);
     for (const kernel of [a, b, back]) expect((await statusOf(kernel)).logEntries).toBe(0);
     expectSameTable([a, b, back], "note", { local: ["id", "aboutId"] });
+  });
+
+  it("brings all of a record whose required target has been deleted, and says that it stays hidden", async () => {
+    const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
+    await write(a, "target");
+    await library.settle(a, b);
+    await b.tidemark.pause();
+    const about = await notes(b).findOneByOrFail({ uuid: "target" });
+    await b.dataSource.getRepository(Remark).save({ uuid: "remark", text: "by b", about });
+    await b.tidemark.digest("Remark");
+    await b.tidemark.stop();
+    await notes(a).delete({ uuid: "target" });
+    await library.clock.advance(75_000);
+    // Nobody remembers the target any more.
+    await forget(a);
+    expect((await statusOf(a)).logEntries).toBe(0);
+    const back = await comeBack("b", b, [a]);
+    expect(await journalOf(back)).toEqual([
+      { kind: "not-reissued", record: "remark", values: { text: "by b", about: "target" } },
+    ]);
+    for (const kernel of [a, back]) {
+      expect((await statusOf(kernel)).parked).toMatchObject({ hidden: 1, quarantined: 0 });
+      const [kept] = query(kernel.database, "SELECT kind, reason FROM tidemark_parked");
+      expect(kept).toEqual({ kind: "hidden", reason: "required references do not hold: about → Note target" });
+    }
   });
 
   it("reports an edit that others have overtaken, and takes theirs", async () => {

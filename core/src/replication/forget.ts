@@ -12,6 +12,7 @@ import { prepared } from "../storage/statements.js";
 import { removeWaiting, type WaitingReference } from "../storage/waiting.js";
 import { columnStamp, lifeOf, referenceHolds, type Stamp } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
+import { isKeptUnsent } from "./unsent.js";
 
 /**
  * Forgets what every member has. Raising the floor is the one step that changes the meaning of anything: with it,
@@ -79,6 +80,8 @@ function finalReferences(db: Sqlite, to: number, deps: ForgetDeps): WaitingRefer
   return waiting.filter((reference) => {
     const model = deps.registry.byNumber.get(reference.model);
     if (model === undefined) return false;
+    // What is to be issued again has no stamp until then, and is no older than the floor for that.
+    if (isKeptUnsent(db, model.number, reference.record)) return false;
     const state = stateOf(loadLogged(db, model.number, [reference.record]).get(reference.record), true);
     const stamp = columnStamp(state, stampGroup(model, reference.column));
     return stamp.hlc <= to && targetIsGone(db, to, reference, stamp, deps);

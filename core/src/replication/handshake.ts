@@ -168,8 +168,10 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     throw replicationErrors.malformed({ reason: `it says that it is ${peer.origin}, which is another device` });
   }
   let removed = peer?.removal != null;
-  if (own !== null && own.removal === null && !removed) {
-    const found = foundOut({ library, hello, own, before });
+  if (own !== null && own.removal === null) {
+    // Also a removed device may know that this one has gone back in time; of itself it gives nothing away any more.
+    const found =
+      foundOutHere(library, hello, own) ?? (removed ? null : foundOutThere({ library, hello, own, before }));
     if (found !== null) {
       await declareRemoved(library, found);
       removed = found.origin === hello.origin;
@@ -196,12 +198,18 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
   };
 }
 
+/** What a hello gives away of this device: whoever has gone back in time has less of itself than others have heard of it. */
+function foundOutHere({ deps: { connection } }: LocalLibrary, hello: MessageOf<"hello">, own: Member): Found | null {
+  const heard = hello.vector[own.origin] ?? 0;
+  return heard > readState(connection).hlc || isWithinSilence(connection, heard) ? regressed(own) : null;
+}
+
 /**
- * What a hello gives away of the peer, or of this device. Whose database has gone back in time, tells less of itself than
- * others have of it, or an old session token: every introduction takes a new one, so the same one again comes from a copy.
- * And a member that nobody here will ever hear of has lost its sponsor before.
+ * What a hello gives away of the peer. Whose database has gone back in time, tells less of itself than others have of it,
+ * or an old session token: every introduction takes a new one, so the same one again comes from a copy. And a member that
+ * nobody here will ever hear of has lost its sponsor before.
  */
-function foundOut({
+function foundOutThere({
   library,
   hello,
   own,
@@ -213,10 +221,6 @@ function foundOut({
   readonly before: KnownBefore;
 }): Found | null {
   const { members, connection } = library.deps;
-  const regressed = ({ origin, deviceId, name }: Member): Found => ({ origin, deviceId, name, kind: "regressed" });
-  const state = readState(connection);
-  const heard = hello.vector[own.origin] ?? 0;
-  if (heard > state.hlc || isWithinSilence(connection, heard)) return regressed(own);
   if (hello.origin === null) return null;
   const peer = members.byOrigin(hello.origin);
   if (peer !== undefined && peer.joinHlc !== null) {
@@ -228,13 +232,15 @@ function foundOut({
   if (told === undefined || sponsor?.removal == null) return null;
   if (sponsor.joinHlc !== null && sponsor.settledHlc === null) return null;
   // Where neither knows the other, both may come to this: one of them has to stay, and that has to have the library.
-  if (state.ready === 0) return null;
+  if (readState(connection).ready === 0) return null;
   const knowsThis = hello.members.some(({ origin }) => origin === own.origin);
   if (!knowsThis && hello.ready && own.origin < hello.origin) return null;
   return { origin: told.origin, deviceId: told.deviceId, name: told.name, kind: "orphaned" };
 }
 
 type Found = Pick<RemovalFacts, "origin" | "deviceId" | "name" | "kind">;
+
+const regressed = ({ origin, deviceId, name }: Member): Found => ({ origin, deviceId, name, kind: "regressed" });
 
 async function declareRemoved(library: LocalLibrary, { origin, deviceId, name, kind }: Found): Promise<void> {
   const { members, fence, logger } = library.deps;

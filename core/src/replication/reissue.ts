@@ -72,6 +72,8 @@ interface Present {
 /** What is issued again: the state in fresh stamps, and the values that go with it. */
 interface Again {
   readonly unsent: Unsent;
+  /** Whether the record is here as it is to be, in its table or hidden, and only its stamps are missing. */
+  readonly inPlace: boolean;
   readonly state: RecordState;
   readonly values: ReadonlyMap<number, WireValue>;
 }
@@ -159,17 +161,21 @@ function judge({
 }): Again | null {
   const { order } = library.deps.members;
   const { state, values, kept } = unsent;
-  const here = kept ? null : presentOf(library, tx, unsent);
+  const found = presentOf(library, tx, unsent);
+  const inPlace = kept && found !== null && isLiving(found.state);
+  const here = inPlace ? null : found;
   const birth = newestBirth(state);
   if (state.births.length > 0) {
     const diedBefore = here !== null && !isLiving(here.state) && order.compare(here.state.death, birth) < 0;
     if (here === null || diedBefore) {
       const born = bornLocally(here?.state ?? UNKNOWN, fresh(birth), tx.floor, order);
       const columns = new Map([...state.columns].map(([column, stamp]) => [column, fresh(stamp)]));
-      return { unsent, state: { ...born, columns }, values };
+      return { unsent, inPlace, state: { ...born, columns }, values };
     }
   }
   if (here === null || !isLiving(here.state)) {
+    // Deleted by this device's application while the library was on its way: nobody misses it.
+    if (kept && here?.state.death.origin === tx.self) return null;
     if (state.death.hlc === 0) journal.add("not-reissued", unsent, "the library has deleted the record", values);
     return null;
   }
@@ -179,7 +185,7 @@ function judge({
     journal.add("not-reissued", unsent, "it was deleted here, and others have made it again since", null);
     return null;
   }
-  return { unsent, state: diedLocally(fresh(state.death)), values: new Map() };
+  return { unsent, inPlace, state: diedLocally(fresh(state.death)), values: new Map() };
 }
 
 function judgeEdits({
@@ -227,7 +233,9 @@ function judgeEdits({
     const reason = "a device came back with another value, and which of the two is later is not known any more";
     journal.add("overwritten-by-return", unsent, reason, replaced);
   }
-  return columns.size === 0 ? null : { unsent, state: { births: [], death: UNSTAMPED, columns }, values };
+  return columns.size === 0
+    ? null
+    : { unsent, inPlace: false, state: { births: [], death: UNSTAMPED, columns }, values };
 }
 
 /** The record as the library has it; null if it has never heard of it. */
@@ -249,9 +257,8 @@ function presentOf({ deps }: LocalLibrary, { db }: LogTransaction, { model, numb
 function issue(library: LocalLibrary, tx: LogTransaction, again: readonly Again[]): void {
   const { applier, reader, members, clock } = library.deps;
   const lookup = new PlainLookup(reader);
-  const inPlace = again.filter(({ unsent }) => unsent.kept && unsent.model !== null);
+  const inPlace = again.filter((item) => item.inPlace && item.unsent.model !== null);
   if (inPlace.length > 0) {
-    // Their rows are as they are to be; only the stamps are missing.
     const records = inPlace.map(({ unsent, state }) => ({ model: unsent.model!, record: unsent.record, state }));
     applier.reconsider({ tx, records, lookup });
   }

@@ -113,3 +113,9 @@ export function keepUnsent(db: Sqlite, model: number, record: string): boolean {
   const kept = prepared(db, "UPDATE tidemark_unsent SET kept = 1 WHERE model = ? AND record = ? AND born = 1");
   return kept.run(model, record).changes > 0;
 }
+
+/** Whether a record stays here, in its table or hidden, until it is issued again. */
+export function isKeptUnsent(db: Sqlite, model: number, record: string): boolean {
+  const kept = prepared(db, "SELECT 1 FROM tidemark_unsent WHERE model = ? AND record = ? AND kept = 1");
+  return kept.get(model, record) !== undefined;
+}

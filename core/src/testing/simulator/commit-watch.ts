@@ -29,9 +29,6 @@ export interface KnownRemoval {
   readonly settled: number | null;
 }
 
-/** What a device has told a person of changes that it did not keep, by model and record: of which columns; null: of all. */
-export type Reported = ReadonlyMap<string, ReadonlySet<string> | null>;
-
 /** The entry that counts for an origin: what was said, or that it has joined. */
 export function entryOf(knowledge: Knowledge, origin: string): number {
   if (origin === knowledge.origin) return knowledge.hlc;
@@ -76,13 +73,10 @@ export class CommitWatch {
   /** Set while the device goes by an origin of which others know more than its database does: it was restored. */
   #restored: { readonly origin: string; readonly from: number; readonly upTo: number } | null = null;
   #isReplaced = false;
-  readonly #formerOrigins: string[] = [];
   /** Removed origins of which this device has known at some time what counts. */
   readonly #settled = new Set<string>();
   /** What its tables held at the last commit at which it was the only member left. */
   #alone: Tables | null = null;
-  readonly #reported = new Map<string, Set<string> | null>();
-  #journalRead = 0;
 
   constructor({
     device,
@@ -124,22 +118,10 @@ export class CommitWatch {
     return this.isBehindItself ? this.#restored : null;
   }
 
-  /** Origins that the device had and has no more. */
-  get formerOrigins(): readonly string[] {
-    return this.#formerOrigins;
-  }
-
-  /** Of which changes the journal has told so far. */
-  get reported(): Reported {
-    return this.#reported;
-  }
-
   /** Call before the device starts on another database than it had: nothing of what was known need be in it. */
   replaced(): void {
-    if (this.#knowledge !== null) this.#formerOrigins.push(this.#knowledge.origin);
     this.#knowledge = null;
     this.#durable = null;
-    this.#journalRead = 0;
     this.#isReplaced = true;
   }
 
@@ -187,7 +169,6 @@ export class CommitWatch {
     this.#knowledge = now;
     this.#durable = now;
     this.#changes = -1;
-    this.#journalRead = Math.min(this.#journalRead, state === undefined ? 0 : lastJournalEntry(disk, db));
   }
 
   /** Call after each commit of the kernel. Throws a {@link Violation}. */
@@ -204,8 +185,6 @@ export class CommitWatch {
     }
     const before = this.#knowledge;
     const now = this.#ownKnowledge(disk, db, state);
-    this.#readJournal(disk, db);
-    if (before !== null && before.origin !== now?.origin) this.#formerOrigins.push(before.origin);
     if (now !== null) {
       const alone = before !== null && before.origin === now.origin && before.joins.size <= 1;
       if (alone && now.joins.size > 1 && !this.isBehindItself) this.#noteUnstamped(disk, db);
@@ -245,19 +224,6 @@ export class CommitWatch {
 
   #ownKnowledge(disk: SimulatedDisk, db: Sqlite, state: StateRow | undefined): Knowledge | null {
     return state === undefined || state.device !== this.#device ? null : knowledgeOf(disk, db, state);
-  }
-
-  #readJournal(disk: SimulatedDisk, db: Sqlite): void {
-    const entries = disk
-      .prepareUnseen(db, "SELECT id, model, record, vals FROM tidemark_journal WHERE id > ? ORDER BY id")
-      .all(this.#journalRead) as { id: number; model: string; record: string; vals: string | null }[];
-    for (const { id, model, record, vals } of entries) {
-      this.#journalRead = id;
-      const key = `${model} ${record}`;
-      const known = this.#reported.get(key);
-      if (vals === null || known === null) this.#reported.set(key, null);
-      else this.#reported.set(key, new Set([...(known ?? []), ...Object.keys(JSON.parse(vals) as object)]));
-    }
   }
 
   /** Nobody may have forgotten what somebody lacks: no floor lies above any entry of a member's durable vector. */
@@ -442,10 +408,6 @@ function knowledgeOf(disk: SimulatedDisk, db: Sqlite, state: StateRow): Knowledg
 function isAlone({ origin, joins, removals }: Knowledge): boolean {
   if (removals.has(origin)) return false;
   return [...joins.keys()].every((other) => other === origin || typeof removals.get(other)?.settled === "number");
-}
-
-function lastJournalEntry(disk: SimulatedDisk, db: Sqlite): number {
-  return disk.prepareUnseen(db, "SELECT ifnull(max(id), 0) FROM tidemark_journal").pluck().get() as number;
 }
 
 function checkForward(before: Knowledge, now: Knowledge): void {

@@ -26,6 +26,8 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["plugins", 103_069, "the ledger read a reference after the same transaction had taken its target"],
   ["all", 101_647, "records kept for later waited long after a clock that was behind had been put right"],
   ["members", 9, "devices that had all lapsed for each other waited for one that was about to return"],
+  ["members", 71, "a restored backup met one that it took for lapsed, and nobody noticed"],
+  ["members", 76, "the run waited for a restored backup to be noticed that a person had removed before"],
   ["members", 13, "what a device had made alone referred to nothing on that device when it came back"],
 ];
 

@@ -197,9 +197,15 @@ export class World {
   #mayMeet(name: string, other: string): boolean {
     const witness = this.#witnesses.get(name);
     if (witness === undefined || witness === other) return true;
-    if (this.device(name).watch.isBehindItself) return false;
+    if (this.#isUnnoticed(name)) return false;
     this.#witnesses.delete(name);
     return true;
+  }
+
+  /** Whether it goes on as what it was before it was restored; whoever knows that it was removed, for whatever reason, does not. */
+  #isUnnoticed(name: string): boolean {
+    const { isBehindItself, knowledge } = this.device(name).watch;
+    return isBehindItself && !knowledge!.removals.has(knowledge!.origin);
   }
 
   device(name: string): SimulatedDevice {
@@ -216,7 +222,7 @@ export class World {
   /** Whether a restored device can be found out by this one only. */
   isNeeded({ name }: SimulatedDevice): boolean {
     for (const [restored, witness] of this.#witnesses) {
-      if (witness === name && this.device(restored).watch.isBehindItself) return true;
+      if (witness === name && this.#isUnnoticed(restored)) return true;
     }
     return false;
   }
@@ -233,7 +239,7 @@ export class World {
 
   /** Whether a restored device has not met yet whom it is to meet first. */
   get anyConfined(): boolean {
-    return [...this.#witnesses.keys()].some((name) => this.device(name).watch.isBehindItself);
+    return [...this.#witnesses.keys()].some((name) => this.#isUnnoticed(name));
   }
 
   /** Keeps a copy of the database of a device that has stopped. */
