@@ -162,6 +162,37 @@ describe("a member that is silent for too long", () => {
     }
   });
 
+  it("sees the life of a record that was issued anew as all others do, though it has a row of the life before", async () => {
+    const [a, b, c, d] = (await line("abcd")) as [TestKernel, TestKernel, TestKernel, TestKernel];
+    await write(a, "target");
+    await library.settle(a, b, c, d);
+    await forget(a, b, c, d);
+    // b starts anew with what it has, c brings a remark about the record before, and d has nothing but its row.
+    library.network.cut("a", "b");
+    library.network.cut("b", "c");
+    await b.tidemark.resetSyncState();
+    const about = await notes(c).findOneByOrFail({ uuid: "target" });
+    await c.tidemark.pause();
+    await c.dataSource.getRepository(Remark).save({ uuid: "remark", text: "by c", about });
+    await c.tidemark.digest("Remark");
+    await c.tidemark.stop();
+    await d.tidemark.stop();
+    await library.clock.advance(75_000);
+    await notes(a).delete({ uuid: "target" });
+    await a.tidemark.digest("Note");
+    await forget(a);
+    expect((await statusOf(a)).logEntries).toBe(0);
+    const backC = await comeBack("c", c, [a]);
+    library.network.heal("a", "b");
+    await library.clock.advance(20_000);
+    await library.settle(a, b, backC);
+    const backD = await comeBack("d", d, [a, b, backC]);
+    for (const kernel of [a, b, backC, backD]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual(["target"]);
+      expect((await statusOf(kernel)).parked).toMatchObject({ hidden: 1, quarantined: 0 });
+    }
+  });
+
   it("reports an edit that others have overtaken, and takes theirs", async () => {
     const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
     await write(a, "note", "first");

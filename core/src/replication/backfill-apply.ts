@@ -21,7 +21,7 @@ import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, fromWireVector } from "./membership.js";
 import type { MessageOf } from "./messages.js";
 import { forgetFullBackfills, loadPeer, updatePeer } from "./peer-store.js";
-import { editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
+import { ANY_ORIGIN, editedLocally, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import { PlainLookup } from "./target-lookup.js";
 import { keepUnsent } from "./unsent.js";
@@ -249,7 +249,11 @@ function settleRange(
       continue;
     }
     if (birth !== null) continue;
-    issued.push({ model, record: identity, state: issueAsOwn(tx, model, state, members) });
+    issued.push({
+      model,
+      record: identity,
+      state: issueAsOwn(tx, model, { state, members, floor: Math.max(record.floor, tx.floor) }),
+    });
   }
   const waiting = new Set(waitingOf(tx.db, model.number, left).map(({ record }) => record));
   const again = issued.filter(({ record }) => waiting.has(record) || aside.includes(record));
@@ -287,13 +291,19 @@ function settleRange(
 
 /**
  * The state of a record that only this device has, from before it joined. All such records are born at one time, the first
- * after the join, and their references are younger: so they hold in whatever order the records are issued.
+ * after the join, and their references are younger: so they hold in whatever order the records are issued. Up to the
+ * floor the library has nothing of them, so whoever comes back with a row of its own begins the same life with it.
  */
-function issueAsOwn(tx: LogTransaction, model: SyncModel, state: RecordState, members: Members): RecordState {
+function issueAsOwn(
+  tx: LogTransaction,
+  model: SyncModel,
+  { state, members, floor }: { readonly state: RecordState; readonly members: Members; readonly floor: number },
+): RecordState {
   const self = members.byNumber(tx.self!);
   const birth: Stamp = { hlc: self.joinHlc! + 1, origin: self.num };
   const references = new Set(model.references.map((column) => stampGroup(model, column.number)));
-  const born: RecordState = { births: [birth], death: UNSTAMPED, columns: state.columns };
+  const death: Stamp = floor > 0 ? { hlc: floor, origin: ANY_ORIGIN } : UNSTAMPED;
+  const born: RecordState = { births: [birth], death, columns: state.columns };
   return model.references.length === 0 ? born : editedLocally(born, references, tx.tick());
 }
 
