@@ -9,6 +9,7 @@ export class LifeReader {
   readonly #db: Sqlite;
   readonly #wanted = new Map<SyncModel, Set<string>>();
   readonly #lives = new Map<SyncModel, Map<string, Stamp>>();
+  readonly #unstamped = new Map<SyncModel, boolean>();
 
   constructor(db: Sqlite) {
     this.#db = db;
@@ -22,8 +23,13 @@ export class LifeReader {
 
   /** Whether no record of the model has a stamp, so that none needs to be wanted: most models, most of the time. */
   allUnstamped(model: SyncModel): boolean {
-    const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)");
-    return any.pluck().get(model.number) === 0;
+    let unstamped = this.#unstamped.get(model);
+    if (unstamped === undefined) {
+      const any = prepared(this.#db, "SELECT EXISTS (SELECT 1 FROM tidemark_stamp WHERE model = ?)");
+      unstamped = any.pluck().get(model.number) === 0;
+      this.#unstamped.set(model, unstamped);
+    }
+    return unstamped;
   }
 
   of(model: SyncModel, record: string): Stamp {
