@@ -31,6 +31,7 @@ import { loadVector } from "../storage/vectors.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
 import type { Applier, Reconsidered } from "./apply.js";
 import { byModel } from "./by-model.js";
+import { raiseFloor } from "./forget.js";
 import type { LateReferences } from "./late-references.js";
 import {
   bornLocally,
@@ -120,9 +121,11 @@ export class Fold {
       // With nobody else in the library everything is stable at once: nothing needs a stamp.
       for (let index = 0; index < entries.length; index++) tx.tick();
       this.#consume(tx.db, entries, emptied);
-      forgetStamps(tx);
+      forgetStamps(tx, this.#deps);
       return { ...NOTHING, entries: entries.length, emptied };
     }
+    // What is kept aside is judged by what was so before these changes, of which none gets a stamp to compare it with.
+    if (alone) raiseFloor(tx, tx.highWater, this.#deps);
 
     const records = this.#collect(tx.db, entries);
     const owners = new OwnerFinder(
@@ -166,7 +169,7 @@ export class Fold {
     const refused = this.#takeBack(tx, records.all);
     this.#consequences(tx, records, mended);
     this.#consume(tx.db, entries, emptied);
-    if (alone) forgetStamps(tx);
+    if (alone) forgetStamps(tx, this.#deps);
     return {
       entries: entries.length,
       stamps,
@@ -612,12 +615,9 @@ function namedValues(model: SyncModel, row: readonly WireValue[]): Record<string
   return Object.fromEntries(model.columns.map((column, index) => [column.name, row[index]!]));
 }
 
-function forgetStamps(tx: LogTransaction): void {
-  clearStamps(tx.db);
-  tx.raiseFloor(tx.highWater);
-}
-
-function clearStamps(db: Sqlite): void {
-  prepared(db, "DELETE FROM tidemark_stamp").run();
-  prepared(db, "DELETE FROM tidemark_parked WHERE kind = 'dead'").run();
+/** The floor first: what does not hold becomes final, and is told by the stamps that go. */
+function forgetStamps(tx: LogTransaction, deps: FoldDeps): void {
+  raiseFloor(tx, tx.highWater, deps);
+  prepared(tx.db, "DELETE FROM tidemark_stamp").run();
+  prepared(tx.db, "DELETE FROM tidemark_parked WHERE kind = 'dead'").run();
 }
