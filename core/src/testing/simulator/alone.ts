@@ -7,6 +7,43 @@ import type { LibraryModel } from "./library-model.js";
 /** The visible records, by model and identity. */
 export type Tables = ReadonlyMap<string, ReadonlyMap<string, ReadonlyMap<string, Value>>>;
 
+/** What the tables of a device held after a commit; null where it was not the only member left. */
+interface Held {
+  readonly origin: string;
+  readonly hlc: number;
+  readonly tables: Tables | null;
+}
+
+/** What the tables of a device held while it was the only member left: what has changed there since is new. */
+export class TablesAlone {
+  /** The last commit that nothing can take back, and those after it. */
+  #held: readonly Held[] = [];
+
+  /** As of the last commit; null if the device was not alone under this origin. */
+  of(origin: string): Tables | null {
+    const last = this.#held.at(-1);
+    return last?.origin === origin ? last.tables : null;
+  }
+
+  note(held: Held): void {
+    this.#held = [...this.#held, held];
+  }
+
+  /** The last commit can't be taken back any more. */
+  keep(): void {
+    this.#held = this.#held.slice(-1);
+  }
+
+  /** A loss of power has taken back what was committed after `hlc`: what was folded then will be folded again. */
+  goBack(origin: string, hlc: number): void {
+    this.#held = this.#held.filter((held) => held.origin === origin && held.hlc <= hlc);
+  }
+
+  forget(): void {
+    this.#held = [];
+  }
+}
+
 export function noteDifferences({
   ledger,
   models,
@@ -18,7 +55,7 @@ export function noteDifferences({
   readonly models: readonly LibraryModel[];
   readonly before: Tables;
   readonly now: Tables;
-  /** Above everything that was stamped there before. */
+  /** Above everything that was stamped there before the device was alone. */
   readonly stamp: WriteStamp;
 }): void {
   for (const model of models) {
@@ -35,7 +72,8 @@ export function noteDifferences({
         ledger.add({ kind: "birth", ...about, age: 0 });
         continue;
       }
-      const changed = [...values].filter(([column, value]) => former.get(column) !== value);
+      // A column that the version before did not have was empty.
+      const changed = [...values].filter(([column, value]) => (former.get(column) ?? null) !== value);
       if (changed.length === 0) continue;
       if (model.owned) ledger.add({ kind: "edit", ...about, column: null });
       else for (const [column] of changed) ledger.add({ kind: "edit", ...about, column });

@@ -2,7 +2,7 @@
 // invariants that can be checked there and then. It reads with plain SQL, on the committing connection and unseen by it.
 
 import type { Sqlite } from "../../storage/database.js";
-import { noteDifferences, type Tables } from "./alone.js";
+import { noteDifferences, type Tables, TablesAlone } from "./alone.js";
 import type { Ledger, Value, WriteStamp } from "./ledger.js";
 import type { LibraryModel } from "./library-model.js";
 import type { SimulatedDisk } from "./simulated-disk.js";
@@ -75,8 +75,7 @@ export class CommitWatch {
   #isReplaced = false;
   /** Removed origins of which this device has known at some time what counts. */
   readonly #settled = new Set<string>();
-  /** What its tables held at the last commit at which it was the only member left. */
-  #alone: Tables | null = null;
+  readonly #alone = new TablesAlone();
 
   constructor({
     device,
@@ -111,6 +110,11 @@ export class CommitWatch {
   /** Whether its database was restored from a backup, and nobody has found out yet. */
   get isBehindItself(): boolean {
     return this.#restored !== null && this.#restored.origin === this.#knowledge?.origin;
+  }
+
+  /** Whether it is to start on another database than it had. */
+  get isReplaced(): boolean {
+    return this.#isReplaced;
   }
 
   /** What the device had stamped between its backup and its restoration, if nobody has found out: nobody has heard of it. */
@@ -160,9 +164,12 @@ export class CommitWatch {
       }
     }
     if (this.#isReplaced) {
-      const alone = now !== null && now.joins.size > 1 && isAlone(now);
-      this.#alone = alone ? new Map(this.#models().map((model) => [model.name, readTable(disk, db, model)])) : null;
-    }
+      this.#alone.forget();
+      if (now !== null && staysAlone(now)) {
+        const { origin, hlc } = now;
+        this.#alone.note({ origin, hlc, tables: this.#readTables(disk, db) });
+      }
+    } else if (powerLoss && now !== null) this.#alone.goBack(now.origin, now.hlc);
     this.#isReplaced = false;
     this.#sequence = state?.sequence ?? 0;
     this.#logId = state?.log_id ?? "";
@@ -189,13 +196,16 @@ export class CommitWatch {
       const alone = before !== null && before.origin === now.origin && before.joins.size <= 1;
       if (alone && now.joins.size > 1 && !this.isBehindItself) this.#noteUnstamped(disk, db);
       this.#noteWrites(disk, db, now, before);
-      this.#noteAlone(disk, db, now, before);
+      this.#noteAlone(disk, db, now);
       if (before !== null && before.origin === now.origin) checkForward(before, now);
     }
     for (const [origin, { settled }] of now?.removals ?? []) if (settled !== null) this.#settled.add(origin);
     this.#sequence = state.sequence;
     this.#knowledge = now;
-    if (durable) this.#durable = now;
+    if (durable) {
+      this.#durable = now;
+      this.#alone.keep();
+    }
     if (now !== null && (now.floor !== before?.floor || now.ready !== before.ready)) this.#checkFloors();
     const dangling = disk.prepareUnseen(db, "PRAGMA foreign_key_check").all();
     if (dangling.length > 0) throw new Violation("references lead somewhere", JSON.stringify(dangling));
@@ -203,19 +213,27 @@ export class CommitWatch {
     if (applying !== 0) throw new Violation("capture is never left silent", "tidemark_applying holds a row");
   }
 
-  #noteAlone(disk: SimulatedDisk, db: Sqlite, now: Knowledge, before: Knowledge | null): void {
-    if (before?.origin !== now.origin) this.#alone = null;
+  #noteAlone(disk: SimulatedDisk, db: Sqlite, now: Knowledge): void {
     // What is written meanwhile is not the library's yet.
     if (disk.prepareUnseen(db, "SELECT 1 FROM tidemark_outbox").get() !== undefined) return;
-    const stays = now.joins.size > 1 && isAlone(now);
-    if (this.#alone === null && !stays) return;
-    const models = this.#models();
-    const tables = new Map(models.map((model) => [model.name, readTable(disk, db, model)]));
-    if (this.#alone !== null) {
-      const stamp = { hlc: now.hlc, origin: now.origin };
-      noteDifferences({ ledger: this.#ledger, models, before: this.#alone, now: tables, stamp });
+    const { origin, hlc, floor } = now;
+    const before = this.#alone.of(origin);
+    const stays = staysAlone(now);
+    if (before === null && !stays) {
+      this.#alone.note({ origin, hlc, tables: null });
+      return;
     }
-    this.#alone = stays ? tables : null;
+    const tables = this.#readTables(disk, db);
+    if (before !== null) {
+      // The fold has raised the floor over what it has consumed, and nothing above that is without a stamp.
+      const stamp = { hlc: floor, origin };
+      noteDifferences({ ledger: this.#ledger, models: this.#models(), before, now: tables, stamp });
+    }
+    this.#alone.note({ origin, hlc, tables: stays ? tables : null });
+  }
+
+  #readTables(disk: SimulatedDisk, db: Sqlite): Tables {
+    return new Map(this.#models().map((model) => [model.name, readTable(disk, db, model)]));
   }
 
   #heardOf(origin: string): number {
@@ -408,6 +426,11 @@ function knowledgeOf(disk: SimulatedDisk, db: Sqlite, state: StateRow): Knowledg
 function isAlone({ origin, joins, removals }: Knowledge): boolean {
   if (removals.has(origin)) return false;
   return [...joins.keys()].every((other) => other === origin || typeof removals.get(other)?.settled === "number");
+}
+
+/** The same of a library that has had others: what the first member writes before anybody joins is no change to anybody. */
+function staysAlone(knowledge: Knowledge): boolean {
+  return knowledge.joins.size > 1 && isAlone(knowledge);
 }
 
 function checkForward(before: Knowledge, now: Knowledge): void {

@@ -204,8 +204,8 @@ export class World {
 
   /** Whether it goes on as what it was before it was restored; whoever knows that it was removed, for whatever reason, does not. */
   #isUnnoticed(name: string): boolean {
-    const { isBehindItself, knowledge } = this.device(name).watch;
-    return isBehindItself && !knowledge!.removals.has(knowledge!.origin);
+    const { isReplaced, isBehindItself, knowledge } = this.device(name).watch;
+    return isReplaced || (isBehindItself && !knowledge!.removals.has(knowledge!.origin));
   }
 
   device(name: string): SimulatedDevice {
