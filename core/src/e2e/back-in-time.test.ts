@@ -3,9 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { Column, Entity, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { Sqlite } from "../storage/database.js";
 import { SeededRandom } from "../testing/seeded-random.js";
 import type { TestKernel } from "../testing/test-kernel.js";
-import { shared, TestLibrary } from "./library.test-support.js";
+import { onFile, shared, TestLibrary } from "./library.test-support.js";
 import { ScriptedPeer } from "./scripted-peer.support.js";
 
 // Databases that are not what their device thinks: restored from a backup, copied, reset; and joins whose answer was lost.
@@ -290,6 +291,10 @@ describe("resetting the sync state", () => {
     await b.tidemark.digest("Note");
     await b.tidemark.resetSyncState();
     expect(Object.keys(await textsOn(b))).toEqual(["common", "only-on-b"]);
+    // It was paused, and is.
+    await library.clock.advance(10_000);
+    expect(await statusOf(b)).toMatchObject({ state: "paused", origin: null });
+    await b.tidemark.resume();
     await library.clock.advance(10_000);
     await library.settle(a, b);
     for (const kernel of [a, b]) {
@@ -298,6 +303,44 @@ describe("resetting the sync state", () => {
     }
     expect(await membersOn(a)).toEqual(["b"]);
     expect((await statusOf(b)).origin).not.toBe(before);
+  });
+
+  it("leaves a device what it was where the disk refuses it, and in touch with the others", async () => {
+    const connections: Sqlite[] = [];
+    const dataSourceOptions = { prepareDatabase: (db: Sqlite) => void connections.push(db) } as never;
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient, dataSourceOptions });
+    await library.settle(a, b);
+    const { origin } = await statusOf(b);
+    connections[0]!.pragma("query_only = ON");
+    await expect(b.tidemark.resetSyncState()).rejects.toMatchObject({ code: "SQLITE_READONLY" });
+    connections[0]!.pragma("query_only = OFF");
+    expect(await statusOf(b)).toMatchObject({ origin, membership: "member", state: "running" });
+    await write(a, "common");
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    expect(Object.keys(await textsOn(b))).toEqual(["common"]);
+  });
+
+  it("leaves a device what it was where the commit fails", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await library.settle(a, b);
+    const { origin } = await statusOf(b);
+    // Found out by SQLite when everything has been written.
+    onFile(
+      b.database,
+      "CREATE TABLE nobody (id INTEGER PRIMARY KEY)",
+      "CREATE TABLE hurdle (id INTEGER REFERENCES nobody (id) DEFERRABLE INITIALLY DEFERRED)",
+      `CREATE TRIGGER fail AFTER UPDATE OF self ON tidemark_state WHEN new.self IS NULL
+       BEGIN INSERT INTO hurdle VALUES (1); END`,
+    );
+    await expect(b.tidemark.resetSyncState()).rejects.toMatchObject({ code: "TIDEMARK_STORAGE_COMMIT_FAILED" });
+    expect(await statusOf(b)).toMatchObject({ origin, membership: "member", peers: [{ deviceId: "a" }] });
+    await write(b, "common");
+    await library.clock.advance(10_000);
+    await library.settle(a, b);
+    expect(Object.keys(await textsOn(a))).toEqual(["common"]);
   });
 
   it("is the way back for a device that was removed by mistake", async () => {

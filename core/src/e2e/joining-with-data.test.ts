@@ -146,6 +146,7 @@ it("issues what refers to a record that the library has made anew meanwhile, and
   await a.pages.delete({ uuid: "target" });
   await a.pages.save({ uuid: "target", title: "second life", parent: null });
   await b.kernel.tidemark.resetSyncState();
+  await b.kernel.tidemark.resume();
   await b.kernel.next("backfillCompleted");
   await a.clock.advance(10_000);
   for (const { kernel, pages } of [a, b]) {

@@ -9,7 +9,6 @@ import {
   type TransportConnection,
   type TransportHost,
 } from "@tidemark/plugin-api";
-import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { readState } from "../storage/log-transaction.js";
 import type { Removal } from "../storage/members.js";
 import { Backfill } from "./backfill.js";
@@ -20,11 +19,11 @@ import { FutureRecords } from "./future.js";
 import { keepWhatNobodyHas } from "./keep-damaged.js";
 import { lookForLapsed } from "./lapse.js";
 import type { LocalLibrary } from "./local-library.js";
-import { beginBackfill, foundLibrary } from "./membership.js";
+import { beginBackfill } from "./membership.js";
 import { GIVEN_UP, liftGivenUp, loadPeer, updatePeer } from "./peer-store.js";
 import { reissueUnsent } from "./reissue.js";
 import { RetryTimes } from "./retry-times.js";
-import { carryOn, leaveAsCopy, mayReturn, takeUpMembership } from "./returning.js";
+import { carryOn, foundIfNew, leaveAsCopy, mayReturn, takeUpMembership } from "./returning.js";
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 import { settleRemovals } from "./settling.js";
@@ -86,9 +85,9 @@ export class Replicator implements TransportHost, SessionObserver {
     return false;
   }
 
-  /** Founds the library if that is this device's part; then connections are welcome. */
-  async start(): Promise<void> {
-    const { connection, settings, clock, random, members, writer, events } = this.#library.deps;
+  /** Brings the database to where sessions can begin. Founds the library if that is this device's part. */
+  async prepare(): Promise<void> {
+    const { connection, settings, writer } = this.#library.deps;
     const state = readState(connection);
     if (state.library !== null && state.library !== settings.library.id) {
       throw replicationErrors.databaseOfOtherLibrary({ own: settings.library.id, found: state.library });
@@ -100,27 +99,14 @@ export class Replicator implements TransportHost, SessionObserver {
       });
       await leaveAsCopy(this.#library);
     }
-    // A device that was reset keeps its library: it joins anew, whatever its role was at first.
-    const { self, library } = readState(connection);
-    if (self === null && library === null && settings.library.role === "found") {
-      await writer.run({
-        name: "found the library",
-        body: (db) => {
-          foundLibrary({
-            db,
-            library: settings.library.id,
-            device: { deviceId: settings.device.id, name: settings.device.name },
-            hlc: fromPhysicalMs(clock.now()),
-            random,
-          });
-        },
-      });
-      members.load(connection);
-      const self = members.byNumber(readState(connection).self!);
-      events.emit("memberJoined", { origin: self.origin, deviceId: self.deviceId, sponsor: null });
-    }
+    await foundIfNew(this.#library);
     await writer.run({ name: "try again who was given up", body: liftGivenUp });
+  }
+
+  /** From now on connections are welcome. */
+  start(): void {
     this.#running = true;
+    this.#heartbeat?.dispose();
     this.#scheduleHeartbeat();
     this.#future.schedule();
   }

@@ -58,28 +58,48 @@ export async function leaveAsCopy(library: LocalLibrary): Promise<void> {
  * with `found`, what is here is the library. Throws `TIDEMARK_MEMBERS_ARE_LEFT` if others would go on without it.
  */
 export async function leaveForReset(library: LocalLibrary, { found }: { readonly found: boolean }): Promise<void> {
-  const { members, writer, fence, settings, clock, random } = library.deps;
-  await writer.run({
-    name: "reset",
-    body: (db) => {
-      const { self, hlc } = readState(db);
-      const left = members.present().filter(({ num, deviceId }) => num !== self && deviceId !== settings.device.id);
-      if (found && left.length > 0) throw replicationErrors.membersAreLeft({ members: left.map((it) => it.deviceId) });
-      const present = fromPhysicalMs(clock.now());
-      const last = hlc > library.maxHlc ? present : hlc;
-      if (self !== null) {
-        const { origin, deviceId, name } = members.byNumber(self);
-        addRemovals(db, members, [{ origin, deviceId, name, kind: "replaced", hlc: last, by: origin }]);
-      }
-      forget(library, db);
-      if (!found) return;
-      const device = { deviceId: settings.device.id, name: settings.device.name };
-      const founding = Math.max(last + 1, present);
-      foundLibrary({ db, library: settings.library.id, device, hlc: founding, random });
-      members.load(db);
-    },
+  const { members, fence, settings, clock } = library.deps;
+  const founded = await transaction(library, "reset", (db) => {
+    const { self, hlc } = readState(db);
+    const left = members.present().filter(({ num, deviceId }) => num !== self && deviceId !== settings.device.id);
+    if (found && left.length > 0) throw replicationErrors.membersAreLeft({ members: left.map((it) => it.deviceId) });
+    const present = fromPhysicalMs(clock.now());
+    const last = hlc > library.maxHlc ? present : hlc;
+    if (self !== null) {
+      const { origin, deviceId, name } = members.byNumber(self);
+      addRemovals(db, members, [{ origin, deviceId, name, kind: "replaced", hlc: last, by: origin }]);
+    }
+    forget(library, db);
+    if (!found && !mayFound(library, db)) return false;
+    foundAt(library, db, Math.max(last + 1, present));
+    return true;
   });
   await fence.cover();
+  if (founded) tellFounded(library);
+}
+
+/** Founds the library where that is this device's part: who was a member of one before joins it anew, whatever its role was. */
+export async function foundIfNew(library: LocalLibrary): Promise<void> {
+  const { connection, clock } = library.deps;
+  if (!mayFound(library, connection)) return;
+  await transaction(library, "found the library", (db) => foundAt(library, db, fromPhysicalMs(clock.now())));
+  tellFounded(library);
+}
+
+function mayFound({ deps: { settings } }: LocalLibrary, db: Sqlite): boolean {
+  const { self, library } = readState(db);
+  return self === null && library === null && settings.library.role === "found";
+}
+
+function foundAt({ deps: { members, settings, random } }: LocalLibrary, db: Sqlite, hlc: number): void {
+  const device = { deviceId: settings.device.id, name: settings.device.name };
+  foundLibrary({ db, library: settings.library.id, device, hlc, random });
+  members.load(db);
+}
+
+function tellFounded({ deps: { members, connection, events } }: LocalLibrary): void {
+  const { origin, deviceId } = members.byNumber(readState(connection).self!);
+  events.emit("memberJoined", { origin, deviceId, sponsor: null });
 }
 
 /**
@@ -155,18 +175,29 @@ async function withEmptyOutbox(
   name: string,
   body: (db: Sqlite, self: Member | null) => void,
 ): Promise<void> {
-  const { writer, members } = library.deps;
+  const { members } = library.deps;
   for (;;) {
     await library.fold();
-    const done = await writer.run({
-      name,
-      body: (db) => {
-        const { self } = readState(db);
-        if (self !== null && !outboxIsEmpty(db)) return false;
-        body(db, self === null ? null : members.byNumber(self));
-        return true;
-      },
+    const done = await transaction(library, name, (db) => {
+      const { self } = readState(db);
+      if (self !== null && !outboxIsEmpty(db)) return false;
+      body(db, self === null ? null : members.byNumber(self));
+      return true;
     });
     if (done) return;
+  }
+}
+
+/** A write transaction that leaves the log behind; what memory knows of the members goes back with a rollback. */
+async function transaction<T>(
+  { deps: { writer, members, connection } }: LocalLibrary,
+  name: string,
+  body: (db: Sqlite) => T,
+): Promise<T> {
+  try {
+    return await writer.run({ name, body });
+  } catch (error) {
+    if (connection.open) members.load(connection);
+    throw error;
   }
 }

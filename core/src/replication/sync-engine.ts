@@ -84,6 +84,7 @@ export class SyncEngine implements Engine {
   readonly #deps: EngineDeps;
   readonly #closers: (() => void | Promise<void>)[] = [];
   #open: OpenEngine | null = null;
+  #paused = false;
   #schemaVersion = 0;
   /** How often pressure on the pool has ended. */
   #reliefs = 0;
@@ -214,7 +215,8 @@ export class SyncEngine implements Engine {
     const hints = new CommitHints({ connection, gate, clock, logger, pollMs: settings.storage.pollMs });
     this.#closers.push(() => hints.dispose());
     hints.onHint(() => this.#onCommit());
-    await replicator.start();
+    await replicator.prepare();
+    replicator.start();
     this.#closers.push(async () => {
       replicator.stop("this device is stopping");
       await replicator.settled();
@@ -224,17 +226,14 @@ export class SyncEngine implements Engine {
   }
 
   async pause(): Promise<void> {
-    const { replicator } = this.#opened();
-    for (const transport of this.#deps.transports) await transport.stop();
-    replicator.stop("sync is paused there");
-    await replicator.settled();
+    await this.#part();
+    this.#paused = true;
   }
 
   async resume(): Promise<void> {
-    const { replicator } = this.#opened();
-    await replicator.start();
-    for (const transport of this.#deps.transports) await transport.start(replicator);
-    this.#onCommit();
+    await this.#opened().replicator.prepare();
+    await this.#meet();
+    this.#paused = false;
   }
 
   async stop(): Promise<void> {
@@ -356,18 +355,34 @@ export class SyncEngine implements Engine {
 
   async resetSyncState({ found = false }: ResetOptions = {}): Promise<void> {
     const { library } = this.#opened();
-    await this.pause();
+    await this.#part();
     try {
       await leaveForReset(library, { found });
     } finally {
-      await this.resume();
+      // Whatever has become of it, nothing is left to prepare in the database, which may be what has failed.
+      if (!this.#paused) await this.#meet();
     }
   }
 
   async uninstall(): Promise<void> {
     const { writer } = this.#opened();
-    await this.pause();
+    await this.#part();
     await writer.run({ name: "uninstall", durable: true, body: (db) => removeSyncTables(db) });
+  }
+
+  /** Ends all sessions, and begins no other. */
+  async #part(): Promise<void> {
+    const { replicator } = this.#opened();
+    for (const transport of this.#deps.transports) await transport.stop();
+    replicator.stop("sync is paused there");
+    await replicator.settled();
+  }
+
+  async #meet(): Promise<void> {
+    const { replicator } = this.#opened();
+    replicator.start();
+    for (const transport of this.#deps.transports) await transport.start(replicator);
+    this.#onCommit();
   }
 
   /** Sync tables, numbers of names, and capture: one transaction, before anything else is done. */

@@ -38,6 +38,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["members", 300_085, "what a loss of power had taken back from a device that was alone was taken for a change there"],
   ["all", 400_148, "what such a device folded again after a loss of power was missing in the ledger"],
   ["all", 405_071, "an empty column of a new version was taken for a change of a device that was alone"],
+  ["all", 305_135, "a reset that the disk refused left a device that met nobody any more"],
 ];
 
 describe("a simulated library", { timeout: RUN_LIMIT_MS }, () => {
