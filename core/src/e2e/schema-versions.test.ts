@@ -1,3 +1,4 @@
+import { logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, expect, it } from "vitest";
 import { expectSameTable, type Models, query, shared, stored, TestLibrary } from "./library.test-support.js";
@@ -118,6 +119,64 @@ it("leaves nothing of a former life to a record that a device makes anew without
   await library.clock.advance(20_000);
   await library.settle(b);
   expect(await albums.find()).toMatchObject([{ uuid: "al1", title: "Again", cover: null }]);
+});
+
+it("takes what a device that is too old for a column says of a record for all that the library says of it", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  const b = await library.device("b", { dial: ["a"], ...OLD });
+  await library.settle(b);
+  await b.dataSource.getRepository(OldAlbum).save({ uuid: "al1", title: "One" });
+  const c = await library.device("c", { dial: ["b"] });
+  await library.settle(a, c);
+  for (let turn = 0; turn < 3; turn++) {
+    for (const kernel of [a, b, c]) {
+      await kernel.tidemark.services.get(logMaintenance).acknowledge();
+      await library.clock.advance(1_000);
+      await kernel.tidemark.services.get(logMaintenance).prune();
+    }
+  }
+  expect((await b.tidemark.status()).logEntries).toBe(0);
+  // Nobody hears of the cover: c is reset before it meets anybody, and then meets b alone.
+  await c.tidemark.pause();
+  await c.dataSource.getRepository(NewAlbum).update({ uuid: "al1" }, { cover: Buffer.from([1]) });
+  await c.tidemark.digest("Album");
+  await c.tidemark.resetSyncState();
+  await c.tidemark.resume();
+  await library.clock.advance(10_000);
+  await library.settle(a, c);
+  expect(await c.dataSource.getRepository(NewAlbum).find()).toMatchObject([{ uuid: "al1", title: "One", cover: null }]);
+  expect(await c.tidemark.journal()).toMatchObject([
+    { kind: "overwritten-at-join", model: "Album", record: "al1", values: { cover: { b: "AQ==" } } },
+  ]);
+});
+
+it("ends in the same record in whatever order creations come of which one does not know all columns", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  await library.device("b", { dial: ["a"], ...OLD });
+  const c = await library.device("c", { dial: ["b"] });
+  const d = await library.device("d", { dial: ["b"], ...OLD });
+  await library.settle(a, c);
+  const around = [
+    ["a", "b"],
+    ["b", "c"],
+    ["b", "d"],
+  ] as const;
+  for (const [one, other] of around) library.network.cut(one, other);
+  await a.dataSource.getRepository(NewAlbum).save({ uuid: "al1", title: "by a", cover: Buffer.from([1]) });
+  await a.tidemark.digest("Album");
+  await library.clock.advance(1_000);
+  await d.dataSource.getRepository(OldAlbum).save({ uuid: "al1", title: "by d" });
+  await d.tidemark.digest("Album");
+  // b gets a's and then d's, a has its own before d's, and c both at once.
+  for (const other of ["a", "d", "c"]) {
+    library.network.heal("b", other);
+    await library.clock.advance(10_000);
+  }
+  await library.settle(a, c);
+  for (const kernel of [a, c])
+    expect(await kernel.dataSource.getRepository(NewAlbum).find()).toMatchObject([{ title: "by d", cover: null }]);
 });
 
 it("passes columns and models through a device that is too old for them, and shows them there after an upgrade", async () => {

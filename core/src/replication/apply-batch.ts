@@ -70,7 +70,13 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   // In a backfill the past of such a record takes the place of what is here from before the join: it is no edit, and
   // would win against nothing later.
   const pasts = backfill && !wasDeferred ? future.flatMap(({ present: past }) => (past === null ? [] : [past])) : [];
-  const past = (await Promise.all(pasts.map((page) => library.decode(page)))).flatMap((it) => allRecords(it));
+  const past = (
+    await Promise.all(
+      pasts.map(async ({ page, late }) =>
+        allRecords(await library.decode(page)).map((record) => ({ ...record, late })),
+      ),
+    )
+  ).flat();
   const plain = new PlainLookup(deps.reader);
   const { records, blocks, lookup, withheld, batchId } = await resolve(
     library,

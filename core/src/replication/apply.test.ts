@@ -626,9 +626,15 @@ describe("another life of a record, told by who lacks one of its columns,", () =
     expect(device.rows().files).toEqual([["f", "again", 7, "d"]]);
   });
 
-  it("is the same life where the first one has not ended", () => {
+  it("speaks of every column where the first one has not ended, too, whichever of them comes first", () => {
     device.apply([reborn(at(40), UNSTAMPED)]);
-    expect(device.rows().files).toEqual([["f", "again", 1, "d"]]);
+    expect(device.rows().files).toEqual([["f", "again", 7, "d"]]);
+    device.apply([device.born("file", "g", at(40), { name: "another", folder_id: "d" })]);
+    device.apply([device.file("g", at(11), "d", "first")]);
+    expect(device.rows().files).toEqual([
+      ["f", "again", 7, "d"],
+      ["g", "another", 7, "d"],
+    ]);
   });
 
   it("keeps what was changed in it before it was heard of", () => {

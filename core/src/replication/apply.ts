@@ -22,6 +22,7 @@ import { LifeReader } from "./life-reader.js";
 import { insertNewcomers } from "./newcomers.js";
 import {
   isLiving,
+  type Join,
   joinStates,
   losesTo,
   overridesUnheard,
@@ -336,7 +337,7 @@ export class Applier {
       working.extra = extra;
     }
     const { members } = this.#deps;
-    if (isReborn(local, join.state)) leaveLife(working, incoming, join.state);
+    leaveUntold(working, incoming, join);
     working.state = stampAnew({ state: join.state, members, tx });
     return join.changed || won || again;
   }
@@ -632,18 +633,24 @@ class Counts {
   }
 }
 
-/** Whether a record that is here has died and lives another life by now, in one step. */
-function isReborn(local: RecordState, joined: RecordState): boolean {
-  if (!isLiving(local) || !isLiving(joined)) return false;
-  return !joined.births.some(({ hlc, origin }) => local.births.some((it) => it.hlc === hlc && it.origin === origin));
-}
+/** No column has this number: it stands for all those that nobody has stamped by themselves. */
+const NO_COLUMN = -1;
 
-/** What the maker of the new life does not have is not to be had from the life before. */
-function leaveLife(working: WorkingRecord, incoming: IncomingRecord, { columns }: RecordState): void {
-  const { model, values } = working;
-  const left = new Set<number>();
-  model.columns.forEach(({ number }, index) => {
-    if (incoming.values[index] !== undefined || columns.has(stampGroup(model, number))) return;
+/**
+ * Who makes a record, stamps its row as a whole, or serves it in a backfill speaks of every column: of one that he does not
+ * have, that it reads its default. Or it would depend on what was here before, and stay another value here than elsewhere.
+ */
+function leaveUntold(working: WorkingRecord, incoming: IncomingRecord, join: Join): void {
+  const { model, values, hadRow, parked, logged } = working;
+  if (!hadRow && parked === null && logged === undefined) return;
+  const isOwned = model.ownership.kind === "device";
+  if (!join.wins(stampGroup(model, NO_COLUMN))) return;
+  const left = new Set(working.left);
+  model.columns.forEach(({ number, name, nullable, defaultSql }, index) => {
+    if (incoming.values[index] !== undefined || incoming.late?.includes(name)) return;
+    // Edited since, or nothing that the table could read instead.
+    if (!isOwned && (incoming.state.columns.has(number) || !join.wins(number))) return;
+    if (!nullable && defaultSql === "NULL") return;
     values[index] = undefined;
     left.add(index);
   });

@@ -1,5 +1,6 @@
 import { isTidemarkError } from "@tidemark/plugin-api";
-import type { SyncModel } from "../registry/model.js";
+import type { SyncColumn, SyncModel } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
 import { addToJournal } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
@@ -181,14 +182,14 @@ export function journalOverwritten(
     records.map(({ record }) => record),
   );
   const logged = loadLogged(tx.db, model.number, [...rows.keys()]);
-  for (const { record, values } of records) {
+  for (const { record, values, late } of records) {
     const row = rows.get(record);
     if (row === undefined || logged.has(record)) continue;
-    const lost = model.columns.flatMap((column, index) =>
-      values[index] === undefined || JSON.stringify(values[index]) === JSON.stringify(row[index])
-        ? []
-        : [[column.name, row[index]!] as const],
-    );
+    const lost = model.columns.flatMap((column, index) => {
+      if (late?.includes(column.name)) return [];
+      const told = values[index] === undefined ? defaultOf(tx.db, column) : values[index];
+      return JSON.stringify(told) === JSON.stringify(row[index]) ? [] : [[column.name, row[index]!] as const];
+    });
     if (lost.length === 0) continue;
     addToJournal(tx.db, {
       at: clock.now(),
@@ -206,6 +207,11 @@ export function journalOverwritten(
       values: Object.fromEntries(lost),
     });
   }
+}
+
+/** What a column reads of which the server says nothing, because it does not have it. */
+function defaultOf(db: Sqlite, { defaultSql }: SyncColumn): unknown {
+  return defaultSql === "NULL" ? null : prepared(db, `SELECT (${defaultSql})`).pluck().get();
 }
 
 /**

@@ -45,8 +45,11 @@ describe("a page with records from the future", () => {
       ],
     };
     expect(splitFuture(page, 100).future[0]!.present).toEqual({
-      origins: [PAGE.origins[2]],
-      groups: [{ m: "Note", c: ["text", "size", "mood"], r: [["n", [0, 0], [], [2, 60, 0], [0, 2], ["t", "m"]]] }],
+      page: {
+        origins: [PAGE.origins[2]],
+        groups: [{ m: "Note", c: ["text", "size", "mood"], r: [["n", [0, 0], [], [2, 60, 0], [0, 2], ["t", "m"]]] }],
+      },
+      late: ["size"],
     });
   });
 

@@ -21,8 +21,14 @@ export interface Split {
 export interface FutureRecord {
   readonly due: number;
   readonly page: WireRecords;
-  /** What of it is not from the future, beside an unchanged past: columns of a record that was made before. */
-  readonly present: WireRecords | null;
+  /** What of it is not from the future: a record that was made before, without what is. */
+  readonly present: Present | null;
+}
+
+export interface Present {
+  readonly page: WireRecords;
+  /** Names of the columns that are from the future. */
+  readonly late: readonly string[];
 }
 
 /** Takes out the records with a stamp above `limit`. The page has been validated. */
@@ -37,11 +43,10 @@ export function splitFuture(page: WireRecords, limit: number): Split {
     }
     groups.push({ ...group, r: group.r.filter((record) => !late.includes(record)) });
     for (const record of late) {
-      const present = presentPart(group, record, limit);
       future.push({
         due: newestIn(record),
         page: pageOf(page.origins, group, record),
-        present: present === null ? null : pageOf(page.origins, group, present),
+        present: presentPart(page.origins, group, record, limit),
       });
     }
   }
@@ -49,8 +54,13 @@ export function splitFuture(page: WireRecords, limit: number): Split {
 }
 
 /** The record without the columns that have a stamp above `limit`; null where nothing is left. */
-function presentPart(group: WireGroup, record: WireRecord, limit: number): WireRecord | null {
-  if (record.length === 2) return record;
+function presentPart(
+  origins: readonly WireOrigin[],
+  group: WireGroup,
+  record: WireRecord,
+  limit: number,
+): Present | null {
+  if (record.length === 2) return { page: pageOf(origins, group, record), late: [] };
   const [identity, births, death, stamps, present, values, ages] = record;
   const isLate = (hlc: number, index: number) => index % 2 === 0 && hlc > limit;
   if (births.length === 0 || births.some(isLate) || death.some(isLate)) return null;
@@ -67,9 +77,11 @@ function presentPart(group: WireGroup, record: WireRecord, limit: number): WireR
   if (left.length === 0) return null;
   const columns = left.map(({ column }) => column);
   const rest = left.map(({ value }) => value);
-  return ages === undefined
-    ? [identity, births, death, kept, columns, rest]
-    : [identity, births, death, kept, columns, rest, ages];
+  const part: WireStampedRecord =
+    ages === undefined
+      ? [identity, births, death, kept, columns, rest]
+      : [identity, births, death, kept, columns, rest, ages];
+  return { page: pageOf(origins, group, part), late: [...late].map((column) => group.c[column]!) };
 }
 
 /** One record of a page as a page of its own, and the highest stamp in it; the record is in the page. */

@@ -14,6 +14,8 @@ export interface IncomingRecord {
   readonly values: readonly (WireValue | undefined)[];
   /** Values of columns that this version does not have, by column number. */
   readonly extra: ReadonlyMap<number, WireValue> | null;
+  /** Names of columns whose values are kept for later, so that nothing is said of them now. */
+  readonly late?: readonly string[];
 }
 
 /** A record of a model that this version does not have; kept, relayed and served, never in a table. */

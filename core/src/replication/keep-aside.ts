@@ -31,15 +31,15 @@ export function keepAside({
   const { db } = tx;
   for (const working of set.records) {
     const { model, record } = working;
-    const lifeIsOver = !isLiving(working.state) || working.left !== null;
-    if (working.extra !== null || lifeIsOver) {
+    const told = !isLiving(working.state) || working.left !== null;
+    if (working.extra !== null || told) {
       const extra = working.extra ?? new Map<number, WireValue>();
       saveExtra({
         db,
         model: model.number,
         record,
         values: extra,
-        keep: lifeIsOver ? [...working.state.columns.keys(), ...(isLiving(working.state) ? extra.keys() : [])] : null,
+        keep: told ? [...working.state.columns.keys(), ...(isLiving(working.state) ? extra.keys() : [])] : null,
       });
     }
     const aside = reasonAside(working);

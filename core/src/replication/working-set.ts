@@ -40,10 +40,7 @@ export class WorkingRecord {
   /** New values, in the order of the model's columns; `undefined` = as it is. Complete when there is no row. */
   values: (WireValue | undefined)[];
   extra: ReadonlyMap<number, WireValue> | null = null;
-  /**
-   * Set when another life has taken the place of the one that is here: the positions of columns that its maker does not
-   * have, and whose values go with the life that is over.
-   */
+  /** Set when somebody has told the record as a whole: the positions of columns that he does not have. */
   left: ReadonlySet<number> | null = null;
   /** The references that are looked at: all of them without a row, else those that changed or whose target did. */
   references: WorkingReference[] = [];

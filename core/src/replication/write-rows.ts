@@ -201,7 +201,7 @@ function keepValues(db: Sqlite, removals: readonly WorkingRecord[], reader: Reco
       if (row === undefined) continue;
       model.columns.forEach((_, index) => {
         // NULL is a value, too: that of a change which came with what takes the record out of its table.
-        if (record.values[index] === undefined) record.values[index] = row[index]!;
+        if (record.values[index] === undefined && !record.left?.has(index)) record.values[index] = row[index]!;
       });
       // A reference that reads NULL although its value is kept.
       for (const reference of record.references) record.values[reference.index] = reference.target;
