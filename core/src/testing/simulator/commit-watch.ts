@@ -167,7 +167,7 @@ export class CommitWatch {
       this.#alone.forget();
       if (now !== null && staysAlone(now)) {
         const { origin, hlc } = now;
-        this.#alone.note({ origin, hlc, tables: this.#readTables(disk, db) });
+        this.#alone.note({ origin, hlc, tables: this.#readTables(disk, db, null) });
       }
     } else if (powerLoss && now !== null) this.#alone.goBack(now.origin, now.hlc);
     this.#isReplaced = false;
@@ -223,7 +223,7 @@ export class CommitWatch {
       this.#alone.note({ origin, hlc, tables: null });
       return;
     }
-    const tables = this.#readTables(disk, db);
+    const tables = this.#readTables(disk, db, before);
     if (before !== null) {
       // The fold has raised the floor over what it has consumed, and nothing above that is without a stamp.
       const stamp = { hlc: floor, origin };
@@ -232,8 +232,23 @@ export class CommitWatch {
     this.#alone.note({ origin, hlc, tables: stays ? tables : null });
   }
 
-  #readTables(disk: SimulatedDisk, db: Sqlite): Tables {
-    return new Map(this.#models().map((model) => [model.name, readTable(disk, db, model)]));
+  /**
+   * What is here of an origin whose join was never heard of came in a round that broke off. It is nobody's until the device
+   * drops its stamps with all others: from then on the device answers for it, as if it had made it.
+   */
+  #readTables(disk: SimulatedDisk, db: Sqlite, before: Tables | null): Tables {
+    const tables = new Map(this.#models().map((model) => [model.name, readTable(disk, db, model)]));
+    const nobodys = disk.prepareUnseen(
+      db,
+      `SELECT DISTINCT m.name, s.record FROM tidemark_stamp s JOIN tidemark_model m ON m.num = s.model
+       WHERE s.origin IN (SELECT num FROM tidemark_member WHERE join_hlc IS NULL)`,
+    );
+    for (const [model, record] of nobodys.raw().all() as [string, string][]) {
+      const former = before?.get(model)?.get(record);
+      if (former === undefined) tables.get(model)?.delete(record);
+      else tables.get(model)?.set(record, former);
+    }
+    return tables;
   }
 
   #heardOf(origin: string): number {
@@ -353,7 +368,7 @@ export function readTable(
   disk: SimulatedDisk,
   db: Sqlite,
   model: LibraryModel,
-): ReadonlyMap<string, Map<string, Value>> {
+): Map<string, ReadonlyMap<string, Value>> {
   const rows = disk
     .prepareUnseen(db, `${selectOf(model)} ORDER BY 1`)
     .raw()

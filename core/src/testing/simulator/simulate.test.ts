@@ -37,6 +37,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["members", 258, "a device that was to start on a backup could meet anybody before it had started"],
   ["members", 300_085, "what a loss of power had taken back from a device that was alone was taken for a change there"],
   ["all", 400_148, "what such a device folded again after a loss of power was missing in the ledger"],
+  [
+    "members",
+    500_084,
+    "what a device that was alone kept of an origin that nobody had heard of was missing in the ledger",
+  ],
   ["all", 405_071, "an empty column of a new version was taken for a change of a device that was alone"],
   ["all", 305_135, "a reset that the disk refused left a device that met nobody any more"],
   [
