@@ -354,3 +354,29 @@ it("a joiner whose sponsor was removed before anybody had heard of it comes back
   expect((await statusOf(a)).peers.map(({ deviceId }) => deviceId)).toEqual(["c"]);
   expect(query(a.database, "SELECT 1 FROM tidemark_unsent")).toEqual([]);
 });
+
+it("what a joiner had that nobody else ever heard of comes with whom it had vouched for", async () => {
+  const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
+  await write(a, "note");
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  const c = await library.device("c", { dial: ["b"], ...hasty() });
+  await library.settle(b, c);
+  library.network.cut("b", "c");
+  await write(c, "from-c");
+  const d = await library.device("d", { dial: ["c", "a"], ...hasty() });
+  library.network.cut("a", "d");
+  await library.settle(c, d);
+  await write(d, "from-d");
+  await library.settle(c, d);
+  await a.tidemark.removeMember("b");
+  await d.tidemark.removeMember("c");
+  await b.tidemark.stop();
+  await c.tidemark.stop();
+  library.network.heal("a", "d");
+  await library.clock.advance(20_000);
+  await library.settle(a, d);
+  for (const kernel of [a, d]) {
+    expect(await textsOn(kernel)).toEqual({ "from-c": "from-c", "from-d": "from-d", note: "note" });
+  }
+});

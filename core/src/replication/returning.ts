@@ -1,7 +1,7 @@
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
-import { type Member, type Removal, saveMember } from "../storage/members.js";
+import { type Member, type Members, type Removal, saveMember } from "../storage/members.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
 import { resetSyncTables } from "../storage/reset.js";
 import { loadVector, raiseVector } from "../storage/vectors.js";
@@ -28,10 +28,10 @@ export function mayReturn(removal: Removal): boolean {
 /** Takes up the membership that a sponsor has granted, and gives up the origin before, in one transaction. */
 export async function takeUpMembership(library: LocalLibrary, granted: MessageOf<"joined">): Promise<void> {
   const { settings, clock, members, fence } = library.deps;
-  const { origin, hlc, members: known, settled } = granted;
+  const { origin, hlc, members: known } = granted;
   const device = { deviceId: settings.device.id, name: settings.device.name };
   await withEmptyOutbox(library, "take up membership", (db, self) => {
-    const mode = self === null ? plannedMode(db) : leave(library, db, self, entriesAt(library, self, settled));
+    const mode = self === null ? plannedMode(db) : leave(library, db, self, entriesAt(library, self, granted));
     const adopted = { library: settings.library.id, device, origin, hlc, known, mode, startedAt: clock.now() };
     adoptMembership({ db, members, ...adopted });
   });
@@ -152,13 +152,27 @@ function forget(library: LocalLibrary, db: Sqlite): void {
 }
 
 /** The last times that count of removed origins: what is here above them is nowhere else, this device's own or not. */
-function entriesAt({ deps: { members } }: LocalLibrary, self: Member, settled: Readonly<Record<string, number>>) {
+function entriesAt({ deps: { members } }: LocalLibrary, self: Member, granted: MessageOf<"joined">) {
+  const { settled } = granted;
   const entries = new Map<number, number>([[self.num, self.joinHlc ?? 0]]);
-  for (const { origin, num } of members.removed()) {
-    const entry = Object.hasOwn(settled, origin) ? settled[origin] : undefined;
-    if (entry !== undefined) entries.set(num, entry);
+  for (const member of members.removed()) {
+    const { origin, num, joinHlc } = member;
+    if (Object.hasOwn(settled, origin)) entries.set(num, settled[origin]!);
+    else if (joinHlc !== null && isUnheardOf(members, member, granted)) entries.set(num, joinHlc);
   }
   return entries;
+}
+
+/** Whether the library can't come to hear of a join any more: it was granted in a stream of which nothing more counts. */
+function isUnheardOf(members: Members, member: Member, { members: told, settled }: MessageOf<"joined">): boolean {
+  const counted = new Set(told.map(({ origin }) => origin));
+  const seen = new Set<string>();
+  for (let joined: Member | undefined = member; joined !== undefined; joined = members.byOrigin(joined.sponsor)) {
+    if (counted.has(joined.origin) || joined.sponsor === null || seen.has(joined.origin)) return false;
+    if (Object.hasOwn(settled, joined.sponsor)) return true;
+    seen.add(joined.origin);
+  }
+  return false;
 }
 
 function plannedMode(db: Sqlite): BackfillMode {
