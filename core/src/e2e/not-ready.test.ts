@@ -81,6 +81,39 @@ it("lets a device join once the records are restored for which it was refused", 
   expect(await c.dataSource.query("SELECT label FROM drive")).toEqual([{ label: "right" }]);
 });
 
+it("does not take a device that comes back for one that has the library, because it can't be served yet", async () => {
+  const settings = {
+    replication: { heartbeatMs: 1_000, retryDelayMs: 1_000 },
+    membership: { maxOfflineMs: 60_000 },
+  };
+  const m = await library.device("m", { settings });
+  const z = await library.device("z", { dial: ["m"], settings });
+  // Its id is the lower one: of two that want everything anew it is the one that would give way.
+  const b = await library.device("b", { dial: ["m"], settings });
+  const machine = await z.dataSource.getRepository(Machine).save({ uuid: "z" });
+  await z.dataSource.getRepository(Drive).save({ uuid: "d1", label: "right", machine });
+  await m.dataSource.getRepository(Note).save({ uuid: "n1", text: "before" });
+  await library.settle(m, z, b);
+  const former = (await b.tidemark.status()).origin;
+  await b.tidemark.stop();
+  await library.clock.advance(75_000);
+  expect((await m.tidemark.status()).removals).toMatchObject([{ deviceId: "b", kind: "lapsed", waitsFor: [] }]);
+  await m.dataSource.getRepository(Note).save({ uuid: "n2", text: "missed" });
+  await library.settle(m, z);
+
+  library.network.cut("m", "z");
+  await m.dataSource.query("UPDATE drive SET label = 'wrong'");
+  await library.clock.advance(1_000);
+  const back = await library.restart("b", b, { dial: ["m"], settings });
+  await library.clock.advance(5_000);
+  expect((await back.tidemark.status()).origin).not.toBe(former);
+  expect((await back.tidemark.status()).backfill).not.toBeNull();
+  library.network.heal("m", "z");
+  await library.settle(m, z, back);
+  expect(await back.dataSource.getRepository(Note).count()).toBe(2);
+  expect(await back.dataSource.query("SELECT label FROM drive")).toEqual([{ label: "right" }]);
+});
+
 it("tells a peer that takes its time to introduce itself that it serves the library by now", async () => {
   const { b } = await library.pair();
   await b.dataSource.query("UPDATE tidemark_state SET ready = 0");

@@ -27,7 +27,7 @@ import { carryOn, foundIfNew, leaveAsCopy, mayReturn, takeUpMembership } from ".
 import { sequentialBackfill } from "./sequential-backfill.js";
 import { Session, type SessionObserver } from "./session.js";
 import { settleRemovals } from "./settling.js";
-import { anybodyHasTheLibrary } from "./stable-point.js";
+import { anybodyHasTheLibrary, hasTheLibrary } from "./stable-point.js";
 import { anyUnsent } from "./unsent.js";
 
 /**
@@ -490,11 +490,14 @@ export class Replicator implements TransportHost, SessionObserver {
 
   /**
    * Devices that want everything anew from each other would wait for ever, because none of them serves meanwhile. The one
-   * with the lower id puts it off and serves first. What it has merged so far is true, and it asks again afterwards.
+   * with the lower id puts it off and serves first. What it has merged so far is true, and it asks again afterwards. Who
+   * has come back under a new origin has nothing to serve until its backfill is complete.
    */
   async #giveWay(session: Session): Promise<void> {
-    const { connection, settings, fence } = this.#library.deps;
+    const { connection, settings, members, fence } = this.#library.deps;
     if (loadBackfill(connection)?.mode !== "full" || settings.device.id > session.peerDevice!) return;
+    const self = members.byNumber(readState(connection).self!);
+    if (!hasTheLibrary(connection, members, self)) return;
     await this.#library.write("put off a full backfill", ({ db }) => endBackfill(db));
     await fence.cover();
     for (const other of this.sessions) if (!other.closed) other.tellReady();

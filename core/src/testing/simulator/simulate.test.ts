@@ -49,6 +49,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     405_008,
     "a device that joined through an older version kept a value of its own that the library does not have",
   ],
+  [
+    "all",
+    200_001,
+    "a device that had come back, and could not be served at once, took itself for one that had the library",
+  ],
 ];
 
 describe("a simulated library", { timeout: RUN_LIMIT_MS }, () => {
