@@ -18,6 +18,7 @@ import { checkWireRecords, recordCountOf } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
 import { judgeByFloor } from "./forget.js";
 import type { IncomingRecord } from "./incoming.js";
+import { referencesToLivesBefore } from "./issued-targets.js";
 import type { LocalLibrary } from "./local-library.js";
 import { beginBackfill, fromWireVector } from "./membership.js";
 import type { MessageOf } from "./messages.js";
@@ -262,11 +263,15 @@ function settleRange(
     });
   }
   const waiting = new Set(waitingOf(tx.db, model.number, left).map(({ record }) => record));
-  const again = issued.filter(({ record }) => waiting.has(record) || aside.includes(record));
   for (const { record, state } of issued) {
     saveState({ tx, model: model.number, record, logged: logged.get(record), state });
   }
-  // Under its new stamp a reference may hold that did not before.
+  const states = new Map(issued.map(({ record, state }) => [record, state]));
+  const again = [
+    // Under its new stamp a reference may hold that did not before.
+    ...issued.filter(({ record }) => waiting.has(record) || aside.includes(record)),
+    ...referencesToLivesBefore({ tx, members, model, issued: states, backfill: record }),
+  ];
   if (again.length > 0) applier.reconsider({ tx, records: again, lookup: new PlainLookup(reader) });
   if (removed.length === 0) return;
   const values = reader.readByIdentity(tx.db, model, removed);

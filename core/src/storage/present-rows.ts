@@ -70,6 +70,38 @@ export function rowsReferring({
   return rows.filter((targets) => targets.every(isIdentity)).map(deriveIdentity);
 }
 
+/** Who refers by `column` to which of the given records of its target. */
+export function referencesTo({
+  db,
+  model,
+  column,
+  targets,
+}: {
+  readonly db: Sqlite;
+  readonly model: SyncModel;
+  readonly column: SyncColumn;
+  readonly targets: readonly string[];
+}): readonly { readonly record: string; readonly target: string }[] {
+  const { target, targetColumn } = column.reference!;
+  const columns = model.identity.kind === "derived" ? model.identity.columns : [];
+  const identities =
+    model.identity.kind === "derived"
+      ? columns.map((part, index) => `r${index}.${targetIdentity(part)}`)
+      : [`t.${quoteName(model.identity.column)}`];
+  const identity = targetIdentity(column);
+  const rows = prepared(
+    db,
+    `SELECT x.${identity}, ${identities.join(", ")} FROM ${quoteName(model.table)} t ${joinTargets(columns)}
+     JOIN ${quoteName(target.table)} x ON x.${quoteName(targetColumn)} = t.${quoteName(column.column)}
+     WHERE x.${identity} IN (SELECT value FROM json_each(?))`,
+  )
+    .raw(true)
+    .all(JSON.stringify(targets)) as string[][];
+  return rows
+    .filter(([, ...parts]) => parts.every(isIdentity))
+    .map(([to, ...parts]) => ({ record: deriveIdentity(parts), target: to! }));
+}
+
 function joinTargets(columns: readonly SyncColumn[]): string {
   return columns
     .map((column, index) => {
