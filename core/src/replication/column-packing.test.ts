@@ -6,11 +6,13 @@ import {
   packHex,
   packIntegers,
   packRising,
+  packTexts,
   packUuids,
   UUID_BYTES,
   unpackHex,
   unpackIntegers,
   unpackRising,
+  unpackTexts,
   unpackUuids,
 } from "./column-packing.js";
 
@@ -152,5 +154,42 @@ describe("packed hexadecimal text", () => {
     ["letters beyond ASCII", ["0\u0430"]],
   ])("is not made of %s", (_, texts) => {
     expect(packHex(texts)).toBeNull();
+  });
+});
+
+describe("packed texts", () => {
+  const text = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }), fc.constantFrom("\ufeffmark", "", "\ufffd"));
+
+  it("come out as they went in, or are not packed", () => {
+    fc.assert(
+      fc.property(fc.array(fc.option(text), { minLength: 1, maxLength: 40 }), (texts) => {
+        const bytes = packTexts(texts);
+        const plain = texts.every((it) => it === null || !/[\n\0]/.test(it));
+        expect(bytes !== null).toBe(plain && texts.some((it) => it !== null));
+        if (bytes !== null) expect(unpackTexts(bytes, texts.length)).toEqual(texts);
+      }),
+      seeded,
+    );
+  });
+
+  it.each<[string, unknown[]]>([
+    ["a line feed", ["a", "b\nc"]],
+    ["a text that stands for NULL", ["a", "\0"]],
+    ["half of a surrogate pair", ["a", "\ud83d"]],
+    ["a number", ["a", 1]],
+    ["a blob", ["a", { b: "AA==" }]],
+    ["NULLs alone", [null, null]],
+  ])("are not made of %s", (_, values) => {
+    expect(packTexts(values)).toBeNull();
+  });
+
+  it.each<[string, Uint8Array, number]>([
+    ["fewer than they should be", Buffer.from("a\nb"), 3],
+    ["more than they should be", Buffer.from("a\nb\nc"), 2],
+    ["of no text at all", Buffer.from(""), 0],
+    ["not UTF-8", Buffer.from([0x61, 0xff, 0x0a, 0x62]), 2],
+    ["cut off within a character", Buffer.from("a\nä").subarray(0, 3), 2],
+  ])("are refused where they are %s", (_, bytes, count) => {
+    expect(unpackTexts(bytes, count)).toBeNull();
   });
 });

@@ -35,6 +35,7 @@ const column = (rows: number): fc.Arbitrary<WireValue[]> => {
     of(fc.integer()),
     of(fc.uuid()),
     of(fc.option(fc.uuid())),
+    of(fc.option(fc.string())),
     of(digest),
     of(fc.constantFrom("a", "b", null)),
   );
@@ -147,7 +148,7 @@ describe("a block", () => {
   });
 
   const good = { n: 2, i: ["a", "b"], v: [["x", "y"]] } as const;
-  it.each<[string, unknown]>([
+  it.each<[string, unknown, Uint8Array?]>([
     ["nothing", null],
     ["a count that is none", { ...good, n: -1 }],
     ["a count without values", { ...good, n: 1_000_001 }],
@@ -168,10 +169,14 @@ describe("a block", () => {
     ["uuids that begin nowhere", { ...good, v: [{ u: [2 ** 48, 0] }] }],
     ["hexadecimal text of no length", { ...good, v: [{ x: 0 }] }],
     ["hexadecimal text that is too long", { ...good, v: [{ x: 65 }] }],
+    ["texts of more bytes than there are", { ...good, v: [{ s: 9 }] }],
+    ["texts of less than no bytes", { ...good, v: [{ s: -1 }] }],
+    ["fewer texts than records", { ...good, v: [{ s: 8 }] }],
+    ["an identity that is NULL", { ...good, i: { s: 3 } }, Buffer.from("a\n\0")],
     ["a place that is none", { ...good, v: [{ d: ["x"], n: 1, a: [1, "1"] }] }],
-  ])("is refused with %s", (_, packed) => {
+  ])("is refused with %s", (_, packed, bytes = new Uint8Array(8)) => {
     expect(unpackBlock(good, new ByteReader(new Uint8Array())).identities).toEqual(["a", "b"]);
-    expect(() => unpackBlock(packed, new ByteReader(new Uint8Array(8)))).toThrow(
+    expect(() => unpackBlock(packed, new ByteReader(bytes))).toThrow(
       expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }),
     );
   });

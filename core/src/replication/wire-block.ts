@@ -6,12 +6,14 @@ import {
   packHex,
   packIntegers,
   packRising,
+  packTexts,
   packUuids,
   RISING_BYTES,
   UUID_BYTES,
   unpackHex,
   unpackIntegers,
   unpackRising,
+  unpackTexts,
   unpackUuids,
 } from "./column-packing.js";
 import { replicationErrors } from "./errors.js";
@@ -19,8 +21,8 @@ import { type HeardIdentities, NOTE, NOTE_ANEW, type Note, type ToldIdentities }
 import type { WireSettledRecord } from "./wire-records.js";
 
 /**
- * Settled records of one model, column by column, in the order of their identities. On the wire, integers and uuids stand
- * behind the JSON as bytes, in the order in which the JSON names them. No byte is read twice, and the number of values in a
+ * Settled records of one model, column by column, in the order of their identities. On the wire, most columns stand behind
+ * the JSON as bytes, in the order in which the JSON names them. No byte is read twice, and the number of values in a
  * message is bounded, so that what comes out is in proportion to what came.
  */
 export class WireBlock {
@@ -98,14 +100,15 @@ export function dictionaryOf(column: readonly WireValue[], least: number): WireD
 
 /**
  * How a column stands in JSON: as it is, or among the bytes as uuids (`u`: 1, or the beginning of the first and the bytes of
- * each distance), hexadecimal text (`x`: bytes of each) or integers (`z`: least, bytes of each). A dictionary (`d`) may give
- * the numbers (`t`) of identities that were told before; 0 stands for the next in `d`.
+ * each distance), hexadecimal text (`x`: bytes of each), integers (`z`: least, bytes of each) or any text (`s`: bytes of the
+ * column). A dictionary (`d`) may give the numbers (`t`) of identities that were told before; 0 stands for the next in `d`.
  */
 type PackedColumn =
   | readonly WireValue[]
   | { readonly u: 1 | readonly [first: number, width: number] }
   | { readonly x: number }
   | { readonly z: readonly [least: number, width: number] }
+  | { readonly s: number }
   | { readonly t?: PackedColumn; readonly d: PackedColumn; readonly n: number; readonly a: PackedColumn };
 
 export interface PackedBlock {
@@ -158,14 +161,20 @@ function packColumn(values: readonly WireValue[], bytes: Uint8Array[]): PackedCo
       return { u: rising === null ? 1 : [rising.first, rising.width] };
     }
     const hex = packHex(values);
-    if (hex === null) return values;
-    bytes.push(hex.bytes);
-    return { x: hex.width };
+    if (hex !== null) {
+      bytes.push(hex.bytes);
+      return { x: hex.width };
+    }
   }
-  const packed = packIntegers(values);
-  if (packed === null) return values;
-  bytes.push(packed.bytes);
-  return { z: [packed.least, packed.width] };
+  const integers = packIntegers(values);
+  if (integers !== null) {
+    bytes.push(integers.bytes);
+    return { z: [integers.least, integers.width] };
+  }
+  const texts = packTexts(values);
+  if (texts === null) return values;
+  bytes.push(texts);
+  return { s: texts.length };
 }
 
 /** What follows the JSON of a message, read from its beginning to its end. */
@@ -254,6 +263,12 @@ function unpackColumn(packed: unknown, count: number, bytes: ByteReader): readon
   if (column.x !== undefined) {
     const width = integer(column.x, 1, MAX_HEX_BYTES);
     return unpackHex({ width, bytes: bytes.take(count * width) });
+  }
+  if (column.s !== undefined) {
+    const texts = unpackTexts(bytes.take(integer(column.s, 0, Number.MAX_SAFE_INTEGER)), count);
+    if (texts === null)
+      throw malformed("a column of texts is not UTF-8, or has another number of values than there are records");
+    return texts;
   }
   if (!Array.isArray(column.z)) throw malformed("a column has an unknown form");
   const [least, width] = column.z as readonly unknown[];
