@@ -186,6 +186,24 @@ it("brings a child that was written while the device was the only one", async ()
   expect(remarks(b)).toHaveLength(2);
 });
 
+it("lets a deletion win over a record that got such a reference at the same time, and over what requires that", async () => {
+  const { a, b } = await library.pair();
+  await a.dataSource.query(
+    "INSERT INTO remark VALUES ('root', 'root', NULL), ('child', 'root', NULL), ('grandchild', 'child', NULL)",
+  );
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await a.dataSource.query("UPDATE remark SET about = 'later' WHERE uuid = 'child'");
+  await a.tidemark.digest("Remark");
+  await b.dataSource.query("DELETE FROM remark WHERE uuid IN ('child', 'grandchild')");
+  await b.tidemark.digest("Remark");
+  await a.dataSource.query("INSERT INTO remark VALUES ('later', 'root', NULL)");
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  expect(remarks(a).map((row) => (row as Remark).uuid)).toEqual(["later", "root"]);
+  expect(remarks(b)).toEqual(remarks(a));
+});
+
 it("forgets references that are gone, or lead elsewhere", async () => {
   const { a, b } = await library.pair();
   await a.dataSource.query(

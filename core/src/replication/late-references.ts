@@ -8,6 +8,7 @@ import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { columnStamp, editedLocally, lifeOf, type RecordState, referenceHolds } from "./record-state.js";
+import { mostStable } from "./stable-point.js";
 import { bornAnew } from "./stamp-anew.js";
 import { stampGroup } from "./stamp-group.js";
 
@@ -95,8 +96,10 @@ export class LateReferences {
       const life = lifeOf(stateOf(loadLogged(tx.db, target.number, [to]).get(to), true));
       return !referenceHolds({ reference: this.#stampOf(state, model, column), life, order });
     });
-    // Others have perhaps heard of it, and erased what led nowhere.
-    if (absent && early.some((column) => column.reference!.required)) this.#stampWhole(tx, model, record, done);
+    // Others may have heard of it, and erased what led nowhere; before that is possible, a deletion elsewhere must win.
+    const mayBeErased = (column: SyncColumn) =>
+      column.reference!.required && this.#stampOf(state, model, column).hlc <= mostStable(tx.db, this.#deps.members);
+    if (absent && early.some(mayBeErased)) this.#stampWhole(tx, model, record, done);
     else if (early.length > 0) this.#stampColumns(tx, model, record, early);
   }
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 import { Members } from "../storage/members.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { REMOVAL_KNOWN, REMOVAL_SETTLED, raiseVector, removalOf } from "../storage/vectors.js";
-import { reaches, stableTime } from "./stable-point.js";
+import { mostStable, reaches, stableTime } from "./stable-point.js";
 
 interface Facts {
   /** Own number; null for a device that is no member. */
@@ -149,6 +149,27 @@ describe("a removed origin", () => {
       hlc: 80,
       heldBackBy: [[2, 80]],
     });
+  });
+});
+
+describe("what no stable time can be above", () => {
+  const most = (facts: Facts) => {
+    const { db, members } = device(facts);
+    return mostStable(db, members);
+  };
+
+  it("is the lowest entry of the own vector, whatever others tell", () => {
+    const vectors = { 1: { 2: 50, 3: 60 }, 2: everything, 3: { 1: 1, 2: 1, 3: 1 } };
+    expect(most({ members: THREE, vectors })).toBe(50);
+    expect(most({ members: THREE, vectors: { ...vectors, 1: { 3: 60 } } })).toBe(2);
+    expect(most({ hlc: 40, members: THREE, vectors })).toBe(40);
+  });
+
+  it("counts a removed origin until its removal is settled here, and not as long as others may count it", () => {
+    const vectors = { 1: { 2: 50, 3: 30 } };
+    const third = (settled: object) => [{ join: 1 }, { join: 2 }, { join: 3, removed: true as const, ...settled }];
+    expect(most({ members: third({}), vectors })).toBe(30);
+    expect(most({ members: third({ settled: 30 }), vectors })).toBe(50);
   });
 });
 

@@ -43,6 +43,17 @@ export function stableTime(db: Sqlite, members: Members): StableTime {
   return { hlc: stable, heldBackBy };
 }
 
+/**
+ * What no member's stable point can be above: the lowest entry of this device's own vector, which counts for all of them.
+ * A removed origin is left out as soon as it is settled here, since the others may know that it is.
+ */
+export function mostStable(db: Sqlite, members: Members): number {
+  const { self, hlc } = readState(db);
+  const own = ownVector(db);
+  const counted = members.counted().filter(({ removal, settledHlc }) => removal === null || settledHlc === null);
+  return Math.min(hlc, ...counted.filter(({ num }) => num !== self).map(({ num }) => entryOf(own, members, num)));
+}
+
 /** Removed origins whose removal not every member is known to have settled. */
 function unsettled(members: Members, vectors: ReadonlyMap<number, Vector>): readonly Member[] {
   const present = members.present();
