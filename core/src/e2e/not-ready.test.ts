@@ -63,6 +63,26 @@ it("comes into step when both ends of a broken round want everything anew", asyn
   expect(await a.dataSource.getRepository(Note).count()).toBe(2);
 });
 
+it.each(["a", "b"])("goes on when the only one that could give %s everything anew is reset meanwhile", async (name) => {
+  const { a, b } = await library.pair();
+  const [kernel, other] = name === "a" ? [a, b] : [b, a];
+  await other.dataSource.getRepository(Note).save({ uuid: "n1", text: "before" });
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await library.clock.advance(1_000);
+  await kernel.dataSource.query("UPDATE tidemark_peer SET full_backfill = 1");
+  kernel.tidemark.events.on("backfillStarted", () => library.network.cut("a", "b"));
+  library.network.heal("a", "b");
+  await library.clock.advance(10_000);
+  expect((await kernel.tidemark.status()).backfill).not.toBeNull();
+  await kernel.dataSource.getRepository(Note).save({ uuid: "n2", text: "meanwhile" });
+  await other.dataSource.getRepository(Note).save({ uuid: "n3", text: "meanwhile" });
+  await other.tidemark.resetSyncState();
+  library.network.heal("a", "b");
+  await library.settle(a, b);
+  expect(await kernel.dataSource.getRepository(Note).count()).toBe(3);
+});
+
 it("lets a device join once the records are restored for which it was refused", async () => {
   const a = await library.device("a");
   const b = await library.device("b", { dial: ["a"] });

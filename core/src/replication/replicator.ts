@@ -339,6 +339,7 @@ export class Replicator implements TransportHost, SessionObserver {
     const session = this.#servers().find((candidate) => anybody || this.#fullBackfillFrom(candidate));
     if (session === undefined) {
       if (removal !== null) this.#carryOnIfNobodyElseCan();
+      else this.#stayIfNobodyElseHasTheLibrary();
       return;
     }
     this.#onboarding = this.#onboardWith(session)
@@ -494,12 +495,41 @@ export class Replicator implements TransportHost, SessionObserver {
    * has come back under a new origin has nothing to serve until its backfill is complete.
    */
   async #giveWay(session: Session): Promise<void> {
-    const { connection, settings, members, fence } = this.#library.deps;
-    if (loadBackfill(connection)?.mode !== "full" || settings.device.id > session.peerDevice!) return;
-    const self = members.byNumber(readState(connection).self!);
-    if (!hasTheLibrary(connection, members, self)) return;
+    const { settings } = this.#library.deps;
+    if (settings.device.id < session.peerDevice! && this.#mayPutOff()) await this.#putOffFullBackfill();
+  }
+
+  /** Who was to give everything anew was reset or removed since, and so was everybody else: they come back through this device. */
+  #stayIfNobodyElseHasTheLibrary(): void {
+    const { connection, members, logger } = this.#library.deps;
+    if (!this.#mayPutOff()) return;
+    const { self } = readState(connection);
+    if (members.present().some((member) => member.num !== self && hasTheLibrary(connection, members, member))) return;
+    this.#onboarding = this.#putOffFullBackfill()
+      .then(
+        () => true,
+        (error: unknown) => {
+          logger.warn("A full backfill that nobody can serve could not be put off yet", { error });
+          return false;
+        },
+      )
+      .then((done) => {
+        this.#onboarding = null;
+        // It is tried again at the next heartbeat.
+        if (done) this.changed();
+      });
+  }
+
+  /** Whether this device makes a full backfill, and had the library before. */
+  #mayPutOff(): boolean {
+    const { connection, members } = this.#library.deps;
+    if (loadBackfill(connection)?.mode !== "full") return false;
+    return hasTheLibrary(connection, members, members.byNumber(readState(connection).self!));
+  }
+
+  async #putOffFullBackfill(): Promise<void> {
     await this.#library.write("put off a full backfill", ({ db }) => endBackfill(db));
-    await fence.cover();
+    await this.#library.deps.fence.cover();
     for (const other of this.sessions) if (!other.closed) other.tellReady();
   }
 
