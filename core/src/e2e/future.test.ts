@@ -13,6 +13,19 @@ class Note {
   @Column({ type: "varchar" }) text!: string;
 }
 
+@Entity()
+class Machine {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+}
+
+@Entity()
+class Drive {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @ManyToOne(() => Machine, { nullable: false, onDelete: "CASCADE" }) machine!: Machine;
+}
+
 /** Can't be without its note. */
 @Entity()
 class Remark {
@@ -70,6 +83,47 @@ it("keeps a change from beyond the drift limit that comes by relay until its tim
   await merged;
   expect((await late.dataSource.getRepository(Note).findOneByOrFail({ uuid: "n1" })).text).toBe("from the future");
   expect(await late.dataSource.query("SELECT count(*) AS n FROM tidemark_deferred")).toEqual([{ n: 0 }]);
+});
+
+it("puts back a record that it has merged when its own clock was further ahead than it is now", async () => {
+  const clocks = {
+    a: new ManualClock({ nowMs: START + 2 * MINUTE }),
+    c: new ManualClock({ nowMs: START + 6 * MINUTE }),
+  };
+  const network = new InMemoryNetwork({ clock: clocks.a, random: new SeededRandom(1) });
+  const device = async (name: keyof typeof clocks, dial: string[]) => {
+    const kernel = await createTestKernel({
+      device: name,
+      entities: [Machine, Drive],
+      declarations: [
+        { entity: Machine, ownership: { kind: "shared" }, isDevice: true },
+        { entity: Drive, ownership: { kind: "device", owner: "machine" } },
+      ],
+      network,
+      clock: clocks[name],
+      dial,
+    });
+    kernels.push(kernel);
+    await kernel.tidemark.start();
+    return kernel;
+  };
+  const wait = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 500)
+      for (const clock of Object.values(clocks)) await clock.advance(500);
+  };
+  const a = await device("a", []);
+  await wait(1_000);
+  const c = await device("c", ["a"]);
+  await wait(5_000);
+  const machine = await c.dataSource.getRepository(Machine).save({ uuid: "c" });
+  await c.dataSource.getRepository(Drive).save({ uuid: "d", machine });
+  await wait(2_000);
+  for (const clock of Object.values(clocks)) clock.setWallClock(START);
+  // Which is no business of this device.
+  await a.dataSource.query("DELETE FROM drive");
+  await wait(10 * MINUTE);
+  expect(await a.dataSource.query("SELECT uuid FROM drive")).toEqual([{ uuid: "d" }]);
+  expect((await a.tidemark.doctor()).findings.filter(({ severity }) => severity === "error")).toEqual([]);
 });
 
 /** Three devices with clocks of their own, in step. */

@@ -3,7 +3,7 @@ import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { createBatch } from "../kernel/batch.js";
 import type { SyncModel } from "../registry/model.js";
 import { defer, deferredDue, nextDue } from "../storage/deferred.js";
-import type { LogTransaction } from "../storage/log-transaction.js";
+import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { REJECTED } from "../storage/parked.js";
 import type { LocalKey } from "../storage/row-writer.js";
@@ -62,7 +62,9 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
   const ties = received.restores ? "all" : backfill ? "unstamped" : "none";
   const { wasDeferred = false, heard } = received;
   const decoded = await library.decode(received.page);
-  const limit = fromPhysicalMs(deps.clock.now() + deps.settings.clock.maxDriftMs);
+  // What is put back was merged before: the own clock has passed it, though the wall clock may have been set back since.
+  const passed = received.restores === undefined ? 0 : readState(deps.connection).hlc;
+  const limit = Math.max(fromPhysicalMs(deps.clock.now() + deps.settings.clock.maxDriftMs), passed);
   const { present, future } = wasDeferred ? { present: received.page, future: [] } : splitFuture(received.page, limit);
   const taken = future.length === 0 ? decoded : await library.decode(present);
   // Whoever wants to see the records, or merges them otherwise, gets them one by one.

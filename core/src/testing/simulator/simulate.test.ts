@@ -55,6 +55,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     "a device that had come back, and could not be served at once, took itself for one that had the library",
   ],
   [
+    "all",
+    520_006,
+    "a record was to be put back that had come when the own wall clock was further ahead, and was kept for later",
+  ],
+  [
     "members",
     202,
     "a record issued at a join was younger than what the library referred to it by, but not for the joiner",
