@@ -27,7 +27,7 @@ import { stderrLogger } from "./stderr-logger.js";
 const NANOSECONDS = 1e6;
 const RESOLUTION_MS = 1;
 /** What a heartbeat takes on the device that tells it and on those that hear of it. */
-const HEARTBEATS = /^(fence$|end of round)/;
+const HEARTBEATS = /^(heartbeat$|fence$|end of round)/;
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 const SETTLE_POLL_MS = 50;
 

@@ -72,7 +72,10 @@ export interface TidemarkSettings {
   readonly storage?: {
     /** How long a write slice may hold the loop; slices adapt to it, and to half of it while the application uses its database. Default 8. */
     readonly sliceMs?: number;
-    /** How often changes of other processes are looked for. Default 250. */
+    /**
+     * How often changes of other processes are looked for while there are any. After a few looks in vain, at least every
+     * four times as long. Those of this process are noticed at once. Default 250.
+     */
     readonly pollMs?: number;
   };
 }

@@ -23,6 +23,8 @@ export class CatchUp {
   #phase: ReplicationPhase = "catch-up";
   #records = 0;
   #startedMs: number;
+  /** The last end of a round without records that was committed. */
+  #committed = "";
 
   constructor({
     library,
@@ -93,7 +95,12 @@ export class CatchUp {
         vectorMoves: end !== null,
         ...(end !== null && { heard: this.#heard(end.vector) }),
       });
-    } else await this.#library.write(`end of round from ${this.#peer}`, finish);
+    } else {
+      // All that an end says only rises: once it is committed, the same again, which is what heartbeats bring, is no news.
+      const told = JSON.stringify([readState(this.#library.deps.connection).self, message.position, end]);
+      if (told !== this.#committed) await this.#library.write(`end of round from ${this.#peer}`, finish);
+      this.#committed = told;
+    }
     tellRemovals(this.#library, removed);
     if (end !== null) {
       events.emit("vectorAcknowledged", { peer: this.#peer });

@@ -61,7 +61,11 @@ export function syncFiguresOf(library: LocalLibrary, replicator: Replicator): Sy
   const { connection, members, clock } = library.deps;
   return {
     async peers() {
-      return peersOf(library, replicator).map(({ member, about }): PeerFigures => {
+      const peers = peersOf(library, replicator);
+      // As it is at rest, where to look for every peer and origin would be much of what is done.
+      const empty = prepared(connection, "SELECT NOT EXISTS (SELECT 1 FROM tidemark_stamp)").pluck().get() === 1;
+      if (empty) return peers.map(({ about }): PeerFigures => ({ ...about, pending: 0, lagMs: 0 }));
+      return peers.map(({ member, about }): PeerFigures => {
         const vector = loadVector(connection, member.num);
         let pending = 0;
         let oldest = Number.POSITIVE_INFINITY;
@@ -78,9 +82,10 @@ export function syncFiguresOf(library: LocalLibrary, replicator: Replicator): Sy
       });
     },
     async parked() {
-      const rows = connection
-        .prepare("SELECT kind, count(*) AS n, min(since) AS since FROM tidemark_parked GROUP BY kind")
-        .all() as { kind: ParkedKind; n: number; since: number }[];
+      const rows = prepared(
+        connection,
+        "SELECT kind, count(*) AS n, min(since) AS since FROM tidemark_parked GROUP BY kind",
+      ).all() as { kind: ParkedKind; n: number; since: number }[];
       const none = { count: 0, oldestMs: 0 };
       const figures = { hidden: none, quarantined: none, deferred: none, dead: none, foreign: none };
       for (const { kind, n, since } of rows) figures[kind] = { count: n, oldestMs: Math.max(0, clock.now() - since) };

@@ -10,7 +10,7 @@ import { addRemovals, tellRemovals } from "./removals.js";
 /**
  * Members of which nothing was heard for too long lapse: they are removed, free to come back. A word of a member is a step
  * of its own entry in its vector, by whatever way it came; so a device that changes nothing lets its clock tick once in a
- * while. Call at every heartbeat.
+ * while. Call before every heartbeat.
  */
 export async function lookForLapsed(library: LocalLibrary): Promise<void> {
   const { connection, clock, members, settings } = library.deps;
@@ -27,11 +27,16 @@ export async function lookForLapsed(library: LocalLibrary): Promise<void> {
   const noted = !away && now - beat < settings.membership.maxOfflineMs / (PARTS * PARTS);
   const silent = now - physicalMs(state.hlc) > settings.membership.maxOfflineMs / PARTS;
   if (noted && !silent && lapsed.length === 0) return;
-  const fresh = await library.write("watch", (tx) => {
-    prepared(tx.db, "UPDATE tidemark_state SET beat = ?, watching = ?").run(Math.trunc(now), Math.trunc(since));
-    if (silent) tx.tick();
-    return lapsed.length === 0 ? [] : removeLapsed(library, tx, lapsed);
-  });
+  // It survives a power loss, so that the heartbeat needs no other commit before it.
+  const fresh = await library.write(
+    "heartbeat",
+    (tx) => {
+      prepared(tx.db, "UPDATE tidemark_state SET beat = ?, watching = ?").run(Math.trunc(now), Math.trunc(since));
+      if (silent) tx.tick();
+      return lapsed.length === 0 ? [] : removeLapsed(library, tx, lapsed);
+    },
+    { sent: true },
+  );
   if (fresh.length === 0) return;
   await library.deps.fence.cover();
   tellRemovals(library, fresh);

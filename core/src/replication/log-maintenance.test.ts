@@ -153,3 +153,48 @@ it("writes nothing when heartbeats are all that is heard", async () => {
   expect(await maintenanceOf(a).prune()).toMatchObject({ stamps: 0, more: false });
   expect(commits.filter((holder) => holder === "prune" || holder === "raise the floor")).toEqual([]);
 });
+
+it("commits nothing at heartbeats that say what was said before, and still tells and hears them", async () => {
+  begin();
+  const a = await library.device("a");
+  const b = await library.device("b", { dial: ["a"] });
+  await ready(a, b);
+  await write(a, "x", 5);
+  await library.settle(a, b);
+  await library.clock.advance(200_000);
+  const commits: string[] = [];
+  const told: number[] = [];
+  const heard: string[] = [];
+  for (const { tidemark } of [a, b]) {
+    tidemark.events.on("leaseReleased", ({ kind, holder }) => {
+      if (kind === "writer") commits.push(holder);
+    });
+    tidemark.events.on("pageServed", ({ records }) => void told.push(records));
+    tidemark.events.on("roundCompleted", ({ peer }) => void heard.push(peer));
+  }
+  await library.clock.advance(600_000);
+  expect(told).toEqual(Array.from({ length: 20 }, () => 0));
+  expect(heard).toHaveLength(20);
+  expect(commits).toEqual([]);
+
+  // What is new is taken in as ever.
+  await write(b, "y", 1);
+  await library.settle(a, b);
+  await library.clock.advance(70_000);
+  expect(commits.some((holder) => holder.startsWith("end of round"))).toBe(true);
+});
+
+it("tells in a single commit that somebody watches, before the first heartbeat leaves", async () => {
+  begin();
+  const a = await library.device("a");
+  const b = await library.device("b", { dial: ["a"] });
+  await ready(a, b);
+  await library.settle(a, b);
+  const done: string[] = [];
+  a.tidemark.events.on("leaseReleased", ({ kind, holder }) => {
+    if (kind === "writer" && !holder.startsWith("end of round")) done.push(holder);
+  });
+  a.tidemark.events.on("pageServed", () => void done.push("told"));
+  await library.clock.advance(61_000);
+  expect(done).toEqual(["heartbeat", "told"]);
+});

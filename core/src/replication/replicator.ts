@@ -586,11 +586,13 @@ export class Replicator implements TransportHost, SessionObserver {
     this.#restore();
     lookForLapsed(this.#library)
       .then(() => this.changed())
-      .catch((error: unknown) => logger.warn("Who has lapsed could not be looked for", { error }));
+      .catch((error: unknown) => logger.warn("Who has lapsed could not be looked for", { error }))
+      .finally(() => {
+        for (const session of this.#sessions) session.tellVector();
+      });
     this.#library.retryParked("deferred", registry.models).catch((error: unknown) => {
       logger.warn("Deferred records could not be tried again", { error });
     });
-    for (const session of this.#sessions) session.tellVector();
   }
 }
 

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest";
+import { describe, expect, it, vi } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
 import { CommitHints } from "./commit-hints.js";
 import { noGuard, openPlain, recordingLogger, temporaryFile } from "./connections.test-support.js";
@@ -49,6 +49,32 @@ describe("commit hints", () => {
     expect(count()).toBe(0);
     await clock.advance(1);
     expect(count()).toBe(1);
+  });
+
+  it("come for other processes within four intervals after a rest, and within one while they write", async () => {
+    const { connection, clock, count } = openHints();
+    const foreign = openPlain(connection.name);
+    await clock.advance(60_000);
+    const timers = vi.spyOn(clock, "setTimeout");
+    await clock.advance(20_000);
+    expect(timers).toHaveBeenCalledTimes(20);
+    foreign.exec("INSERT INTO t VALUES (1)");
+    await clock.advance(1_000);
+    expect(count()).toBe(1);
+    for (let commits = 2; commits < 5; commits++) {
+      foreign.exec("INSERT INTO t VALUES (2)");
+      await clock.advance(250);
+      expect(count()).toBe(commits);
+    }
+  });
+
+  it("look no more when a listener disposes of them", async () => {
+    const { connection, clock, hints } = openHints();
+    const foreign = openPlain(connection.name);
+    hints.onHint(() => hints.dispose());
+    foreign.exec("INSERT INTO t VALUES (1)");
+    await clock.advance(1_000);
+    expect(clock.pendingTimers).toBe(0);
   });
 
   it("go on when a listener throws, and end when they are disposed of", async () => {

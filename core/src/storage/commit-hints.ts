@@ -4,8 +4,9 @@ import type { Gate } from "./gate.js";
 
 /**
  * Tells that somebody else has committed to the database: the application at the end of the turn, whatever it does in
- * one turn counting once, and other processes by a look at `data_version` now and then. A hint may come for nothing
- * (a checkpoint moves the number, too) and says nothing of what has changed.
+ * one turn counting once, and other processes by a look at `data_version` now and then: less often the longer nobody has
+ * been found, since waking up for it is most of what a device at rest does. A hint may come for nothing (a checkpoint
+ * moves the number, too) and says nothing of what has changed.
  */
 export interface CommitHintsOptions {
   /** The kernel's connection; its own commits give no hint. */
@@ -13,9 +14,13 @@ export interface CommitHintsOptions {
   readonly gate: Gate;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** How often commits of other processes are looked for. Default 250. */
+  /** How often commits of other processes are looked for while there are any; at rest a quarter as often. Default 250. */
   readonly pollMs?: number;
 }
+
+/** Each look that finds nothing makes the wait for the next one longer, up to so many intervals: a few looks later. */
+const REST_GROWTH = 1.25;
+const LONGEST_REST = 4;
 
 export class CommitHints {
   readonly #clock: Clock;
@@ -27,6 +32,9 @@ export class CommitHints {
   #seen: unknown;
   #soon: Subscription | undefined;
   #poll: Subscription;
+  /** The time to the next look, in polling intervals. */
+  #rest = 1;
+  #disposed = false;
 
   constructor({ connection, gate, clock, logger, pollMs = 250 }: CommitHintsOptions) {
     this.#clock = clock;
@@ -52,6 +60,7 @@ export class CommitHints {
 
   /** Looks no more. Must come before the connection is closed. */
   dispose(): void {
+    this.#disposed = true;
     this.#activity.dispose();
     this.#soon?.dispose();
     this.#poll.dispose();
@@ -60,22 +69,23 @@ export class CommitHints {
 
   #pollLater(): Subscription {
     return this.#clock.setTimeout(() => {
-      this.#poll = this.#pollLater();
-      this.#look();
-    }, this.#pollMs);
+      this.#rest = this.#look() ? 1 : Math.min(this.#rest * REST_GROWTH, LONGEST_REST);
+      if (!this.#disposed) this.#poll = this.#pollLater();
+    }, this.#pollMs * this.#rest);
   }
 
-  #look(): void {
+  /** Whether somebody has committed since the last look, or may have. */
+  #look(): boolean {
     let version: unknown;
     try {
       version = this.#version.get();
     } catch (error) {
       // Another process holds the whole file; the next look will tell.
       this.#logger.warn("Commits could not be looked for", { error });
-      return;
+      return true;
     }
     // A transaction that was rolled back, or that goes on.
-    if (version === this.#seen) return;
+    if (version === this.#seen) return false;
     this.#seen = version;
     for (const listener of this.#listeners) {
       try {
@@ -84,5 +94,6 @@ export class CommitHints {
         this.#logger.error("A listener of the commit hints failed", { error });
       }
     }
+    return true;
   }
 }
