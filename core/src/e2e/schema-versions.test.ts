@@ -179,6 +179,40 @@ it("ends in the same record in whatever order creations come of which one does n
     expect(await kernel.dataSource.getRepository(NewAlbum).find()).toMatchObject([{ title: "by d", cover: null }]);
 });
 
+@Entity({ name: "studio" })
+class LargeStudio {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) city!: string;
+  @Column({ type: "integer", nullable: true }) area!: number | null;
+}
+
+it("passes such creations on as they are merged, through a device that does not know the model at all", async () => {
+  const library = newLibrary({
+    entities: [LargeStudio],
+    declarations: shared({ entity: LargeStudio, name: "Studio" }),
+  });
+  const a = await library.device("a");
+  await library.device("b", { dial: ["a"], ...OLD });
+  const c = await library.device("c", { dial: ["b"] });
+  const d = await library.device("d", { dial: ["b"], ...NEW });
+  await library.settle(a, c);
+  await library.settle(d);
+  for (const other of ["a", "c", "d"]) library.network.cut("b", other);
+  await a.dataSource.getRepository(LargeStudio).save({ uuid: "st1", city: "by a", area: 40 });
+  await a.tidemark.digest("Studio");
+  await library.clock.advance(1_000);
+  await d.dataSource.getRepository(Studio).save({ uuid: "st1", city: "by d" });
+  await d.tidemark.digest("Studio");
+  for (const other of ["a", "d", "c"]) {
+    library.network.heal("b", other);
+    await library.clock.advance(10_000);
+  }
+  await library.settle(a, c);
+  for (const kernel of [a, c])
+    expect(await kernel.dataSource.getRepository(LargeStudio).find()).toMatchObject([{ city: "by d", area: null }]);
+});
+
 it("passes columns and models through a device that is too old for them, and shows them there after an upgrade", async () => {
   const library = newLibrary(NEW);
   const a = await library.device("a");

@@ -33,7 +33,10 @@ export function applyForeign({
     const kept = new Map(parked?.values ?? []);
     // How an unknown model is owned can't be known: where a whole-row stamp came, it speaks for every column.
     const wholeRow = state.columns.has(0) || local.columns.has(0);
-    for (const [column, value] of values) if (join.wins(wholeRow ? 0 : column)) kept.set(column, value);
+    const wins = (column: number) => join.wins(wholeRow ? 0 : column);
+    // Who tells the record as a whole says of what he does not have that it reads its default.
+    for (const column of kept.keys()) if (!state.columns.has(column) && wins(column)) kept.delete(column);
+    for (const [column, value] of values) if (wins(column)) kept.set(column, value);
     for (const stamp of [...state.births, ...state.columns.values()]) tx.receive(stamp.hlc);
     const merged = stampAnew({ state: join.state, members, tx });
     saveState({ tx, model, record, logged, state: merged });
