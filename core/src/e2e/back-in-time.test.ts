@@ -209,6 +209,36 @@ describe("a database that was restored from a backup", () => {
     }
   });
 
+  it("does not go on without the one who has found it out, which came to be what it is after the backup", async () => {
+    const a = await library.device("a", patient);
+    const b = await library.device("b", { dial: ["a"], ...patient });
+    await write(b, "before-the-backup");
+    await library.settle(a, b);
+    await b.tidemark.stop();
+    const backup = await copyOf(b);
+    const later = await library.device("b", { database: b.database, dial: ["a"], ...patient });
+    await library.settle(a, later);
+    await a.tidemark.resetSyncState();
+    await library.settle(a, later);
+    await write(later, "after-the-backup");
+    await library.settle(a, later);
+    const { origin } = await statusOf(a);
+    await later.tidemark.stop();
+    await library.clock.advance(60_000);
+    // The hello is all that it hears at first; by that a has been reset, and has more of b than b.
+    library.network.loseAfter({ from: "a", to: "b" }, { frames: 3 });
+    const back = await library.device("b", { database: backup, dial: ["a"], ...patient });
+    await library.clock.advance(20_000);
+    await library.settle(a, back);
+    for (const kernel of [a, back]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual(["after-the-backup", "before-the-backup"]);
+      expect(await statusOf(kernel)).toMatchObject({ membership: "member" });
+      expect((await statusOf(kernel)).removals).toContainEqual(expect.objectContaining({ kind: "regressed" }));
+    }
+    expect((await statusOf(a)).origin).toBe(origin);
+    expect(await membersOn(back)).toEqual(["a"]);
+  });
+
   it("is found out by its session token where it has nothing to be found out by otherwise", async () => {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });

@@ -170,10 +170,11 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
   let removed = peer?.removal != null;
   if (own !== null && own.removal === null) {
     // Also a removed device may know that this one has gone back in time; of itself it gives nothing away any more.
-    const found =
-      foundOutHere(library, hello, own) ?? (removed ? null : foundOutThere({ library, hello, own, before }));
+    const here = foundOutHere(library, hello, own);
+    const found = here ?? (removed ? null : foundOutThere({ library, hello, own, before }));
     if (found !== null) {
-      await declareRemoved(library, found);
+      // Who has shown it is there to return through, also if this device can't know it as a member.
+      await declareRemoved(library, found, here === null ? own.origin : (hello.origin ?? own.origin));
       removed = found.origin === hello.origin;
     }
   }
@@ -242,12 +243,13 @@ type Found = Pick<RemovalFacts, "origin" | "deviceId" | "name" | "kind">;
 
 const regressed = ({ origin, deviceId, name }: Member): Found => ({ origin, deviceId, name, kind: "regressed" });
 
-async function declareRemoved(library: LocalLibrary, { origin, deviceId, name, kind }: Found): Promise<void> {
+async function declareRemoved(library: LocalLibrary, found: Found, by: string): Promise<void> {
   const { members, fence, logger } = library.deps;
+  const { origin, deviceId, kind } = found;
   logger.warn("A member can't go on as what it was, and has to come back under a new origin", { deviceId, kind });
   const fresh = await library.write(`removal of ${origin}`, (tx) => {
     const { hlc } = tx.tick();
-    return addRemovals(tx.db, members, [{ origin, deviceId, name, kind, hlc, by: members.byNumber(tx.self!).origin }]);
+    return addRemovals(tx.db, members, [{ ...found, hlc, by }]);
   });
   await fence.cover();
   tellRemovals(library, fresh);

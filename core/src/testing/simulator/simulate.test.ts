@@ -42,6 +42,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     500_084,
     "what a device that was alone kept of an origin that nobody had heard of was missing in the ledger",
   ],
+  [
+    "members",
+    500_214,
+    "a restored backup went on alone beside a member that it could not know, which had found it out",
+  ],
   ["all", 405_071, "an empty column of a new version was taken for a change of a device that was alone"],
   ["all", 305_135, "a reset that the disk refused left a device that met nobody any more"],
   [
