@@ -1,5 +1,5 @@
-import { logMaintenance } from "@tidemark/plugin-api";
-import { Column, Entity, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
+import { API_VERSION, backfillScheduler, definePlugin, logMaintenance } from "@tidemark/plugin-api";
+import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { TestKernel } from "../testing/test-kernel.js";
 import { expectNoViolations, shared, TestLibrary } from "./library.test-support.js";
@@ -37,9 +37,18 @@ class Medal {
   @ManyToOne(() => Chief, { nullable: false, onDelete: "CASCADE" }) chief!: Chief;
 }
 
+/** Goes by its identity also in the columns that refer to it. */
+@Entity()
+class Leaf {
+  @PrimaryColumn("varchar") uuid!: string;
+  @ManyToOne(() => Leaf, { nullable: true, onDelete: "SET NULL" }) next!: Leaf | null;
+  @ManyToMany(() => Crew) @JoinTable({ name: "leaf_crew" }) crews!: Crew[];
+}
+
 let library: TestLibrary;
 beforeEach(() => {
-  library = new TestLibrary({ entities: [Part, Chief, Crew, Medal], declarations: shared(Part, Chief, Crew, Medal) });
+  const entities = [Part, Chief, Crew, Medal, Leaf];
+  library = new TestLibrary({ entities, declarations: shared(...entities) });
 });
 afterEach(() => library.dispose());
 
@@ -47,6 +56,26 @@ const settings = {
   replication: { heartbeatMs: 1_000, retryDelayMs: 1_000 },
   membership: { maxOfflineMs: 60_000 },
 };
+
+/** Fetches the models in the order in which they refer to each other, and not the other way round. */
+const backwards = definePlugin({
+  manifest: { id: "backwards", version: "1.0.0", apiVersion: API_VERSION, provides: [backfillScheduler.id] },
+  activate({ services }) {
+    services.provide(backfillScheduler, {
+      async run(work) {
+        const peer = work.peers()[0]!;
+        for (;;) {
+          const range = work.levels
+            .flat()
+            .flatMap((model) => work.open(model))
+            .at(-1);
+          if (range === undefined) return;
+          await work.apply(await work.fetch({ peer, range }));
+        }
+      },
+    });
+  },
+});
 
 const run = async ({ dataSource }: TestKernel, ...statements: readonly string[]) => {
   for (const sql of statements) await dataSource.query(sql);
@@ -61,6 +90,10 @@ const shown = async ({ dataSource }: TestKernel) => ({
   ),
   crews: await dataSource.query("SELECT uuid FROM crew ORDER BY 1"),
   medals: await dataSource.query("SELECT uuid FROM medal ORDER BY 1"),
+  leaves: await dataSource.query("SELECT uuid, nextUuid AS next FROM leaf ORDER BY 1"),
+  crewsOfLeaves: await dataSource.query(
+    "SELECT l.leafUuid AS leaf, c.uuid AS crew FROM leaf_crew l JOIN crew c ON c.id = l.crewId ORDER BY 1, 2",
+  ),
 });
 
 /** `a` has deleted what `statements` on `b`, which had lapsed, refer to; by now both have what `b` has brought. */
@@ -162,7 +195,35 @@ describe("what refers to a life before the one that a joining device begins", ()
       before: (kernel) => run(kernel, "INSERT INTO crew (uuid) VALUES ('gone')"),
     });
     await library.clock.advance(20_000);
-    expect(await shown(a)).toEqual({ parts: [], chiefs: [], crews: [{ uuid: "gone" }], medals: [] });
+    expect(await shown(a)).toMatchObject({ chiefs: [], crews: [{ uuid: "gone" }], medals: [] });
+    await expectAlike(a, b, c);
+  });
+
+  it("is as elsewhere when what refers to it came first, links and references by identity included", async () => {
+    const { a, b } = await libraryThatMisses(
+      ["INSERT INTO crew (uuid) VALUES ('gone'), ('stays')", "INSERT INTO leaf (uuid) VALUES ('gone'), ('stays')"],
+      [
+        "INSERT INTO leaf (uuid, nextUuid) VALUES ('new', 'gone')",
+        "INSERT INTO leaf_crew (leafUuid, crewId) SELECT 'new', id FROM crew",
+      ],
+      ["DELETE FROM crew WHERE uuid = 'gone'", "DELETE FROM leaf WHERE uuid = 'gone'"],
+    );
+    const c = await library.device("c", {
+      dial: ["a"],
+      settings,
+      plugins: [backwards],
+      before: (kernel) =>
+        run(kernel, "INSERT INTO crew (uuid) VALUES ('gone')", "INSERT INTO leaf (uuid) VALUES ('gone')"),
+    });
+    await library.clock.advance(20_000);
+    expect(await shown(a)).toMatchObject({
+      leaves: [
+        { uuid: "gone", next: null },
+        { uuid: "new", next: null },
+        { uuid: "stays", next: null },
+      ],
+      crewsOfLeaves: [{ leaf: "new", crew: "stays" }],
+    });
     await expectAlike(a, b, c);
   });
 });
