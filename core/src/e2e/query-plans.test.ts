@@ -67,7 +67,14 @@ const MEANT: readonly { readonly sql: RegExp; readonly because: string }[] = [
     sql: /^SELECT target_model .* FROM tidemark_waiting$/,
     because: "what waits for a target is little and short-lived",
   },
-  { sql: /^SELECT EXISTS \(SELECT 1 FROM tidemark_stamp WHERE model = \?\)$/, because: "it ends at the first row" },
+  {
+    sql: /^SELECT EXISTS \(SELECT 1 FROM tidemark_(stamp|parked) WHERE model = \?\)$/,
+    because: "it ends at the first row",
+  },
+  {
+    sql: /FROM \(SELECT \* FROM tidemark_stamp WHERE seq > \? ORDER BY seq LIMIT \?\) WHERE origin IS NOT \?/,
+    because: "of the log in its order, no more than some pages' worth",
+  },
   {
     sql: /^SELECT (\w+\."uuid"(, )?)+ FROM (?!.*WHERE).* ORDER BY (\w+\."uuid"(, )?)+$/,
     because: "the identities of a stretch, where the stretch is a whole model that came in one page",
@@ -81,7 +88,7 @@ const MEANT: readonly { readonly sql: RegExp; readonly because: string }[] = [
 ];
 
 /** What is bound to the statement itself. */
-const NO_TABLE = /^SCAN (json_each|wanted|j|CONSTANT ROW|pragma_\w+)\b/;
+const NO_TABLE = /^SCAN (json_each|wanted|j|CONSTANT ROW|\d+-ROW VALUES CLAUSE|pragma_\w+)\b/;
 
 let library: TestLibrary;
 afterEach(async () => {

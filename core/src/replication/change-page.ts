@@ -2,18 +2,18 @@ import type { Sqlite } from "../storage/database.js";
 import { deferredBetween, nextDue } from "../storage/deferred.js";
 import { readState } from "../storage/log-transaction.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
-import { type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js";
+import { DEATH, type LoggedState, loadLogged, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { loadVector, REMOVAL_KNOWN, REMOVAL_SETTLED, removalOf, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
 import { appendPage, isNews } from "./future-page.js";
-import type { RecordState, Stamp } from "./record-state.js";
+import { type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import { anyUnsent } from "./unsent.js";
 import type { WireRecords } from "./wire-records.js";
 
 /**
- * Reads the log in the order of its local sequence, as pages for one receiver. A record is sent with everything of it
- * that is newer than the receiver's vector; a creation takes the whole record along.
+ * Reads the log in the order of its local sequence, as pages for one receiver: what is newer than the receiver's vector.
+ * A creation takes the whole record along; of a record that the receiver knows each entry is sent for itself.
  */
 export interface ChangePage {
   readonly records: WireRecords;
@@ -28,7 +28,10 @@ export interface ChangePage {
   readonly end: { readonly self: number; readonly vector: Vector } | null;
 }
 
-type LogRow = readonly [seq: number, model: number, record: string];
+type LogRow = readonly [seq: number, model: number, record: string, col: number, hlc: number, origin: number];
+
+/** Entries of the log that are looked at for one page, at most: as many pages' worth of what is no news to the receiver. */
+const PAGES_LOOKED_AT = 8;
 
 /**
  * Reads one page inside a transaction of the caller (reading or writing). Returns null when the outbox holds something:
@@ -39,6 +42,7 @@ export function readChangePage({
   after,
   limit,
   receiver,
+  maker = null,
   deps,
 }: {
   readonly db: Sqlite;
@@ -47,31 +51,15 @@ export function readChangePage({
   readonly limit: number;
   /** What the receiver has, by local numbers. */
   readonly receiver: Vector;
+  /** Local number of the receiver, if it is known here: what it has made itself is passed over. */
+  readonly maker?: number | null;
   readonly deps: EncodeDeps;
 }): ChangePage | null {
   if (!outboxIsEmpty(db)) return null;
   if (isRestoring(db)) return { records: { origins: [], groups: [] }, position: after, more: false, end: null };
-  const rows = prepared(db, "SELECT seq, model, record FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?")
-    .raw()
-    .all(after, limit) as LogRow[];
   const state = readState(db);
-  const position = rows.length === limit ? rows[rows.length - 1]![0] : state.sequence;
-  const byModel = new Map<number, Set<string>>();
-  for (const [, model, record] of rows) {
-    const records = byModel.get(model) ?? new Set();
-    records.add(record);
-    byModel.set(model, records);
-  }
-  const isNew = (stamp: Stamp) => stamp.hlc > (receiver.get(stamp.origin) ?? 0);
-  const outgoing: Outgoing[] = [];
-  for (const [model, records] of byModel) {
-    const states = loadLogged(db, model, [...records]);
-    for (const [record, logged] of states) {
-      const item = newsFor(model, record, logged, isNew);
-      if (item !== null) outgoing.push(item);
-    }
-  }
-  const more = rows.length === limit;
+  const { rows, position, more } = readLog({ db, after, limit, maker, sequence: state.sequence });
+  const outgoing = news(db, rows, receiver, state.floor);
   let records = encodeRecords(db, outgoing, deps);
   const entryOf = (origin: string) => receiver.get(deps.members.byOrigin(origin)?.num ?? 0) ?? 0;
   for (const { entry } of deferredBetween(db, after, position)) {
@@ -84,6 +72,89 @@ export function readChangePage({
     more,
     end: more ? null : { self: state.self!, vector: ownVector(db) },
   };
+}
+
+/**
+ * The next entries of the log, but for those that the receiver has made itself: after a large page of its changes they are
+ * nearly all that is new here.
+ */
+function readLog({
+  db,
+  after,
+  limit,
+  maker,
+  sequence,
+}: {
+  readonly db: Sqlite;
+  readonly after: number;
+  readonly limit: number;
+  readonly maker: number | null;
+  readonly sequence: number;
+}): { readonly rows: readonly LogRow[]; readonly position: number; readonly more: boolean } {
+  const looked = limit * PAGES_LOOKED_AT;
+  const rows = prepared(
+    db,
+    `SELECT seq, model, record, col, hlc, origin
+     FROM (SELECT * FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?) WHERE origin IS NOT ? ORDER BY seq LIMIT ?`,
+  )
+    .raw()
+    .all(after, looked, maker, limit) as LogRow[];
+  if (rows.length === limit) return { rows, position: rows[limit - 1]![0], more: true };
+  const last = prepared(db, "SELECT seq FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT 1 OFFSET ?")
+    .pluck()
+    .get(after, looked - 1) as number | undefined;
+  return { rows, position: last ?? sequence, more: last !== undefined };
+}
+
+/**
+ * What of these entries the receiver doesn't have. A record that is new to it goes as a whole; of one that it knows, each
+ * entry says all that has to be told.
+ */
+function news(db: Sqlite, rows: readonly LogRow[], receiver: Vector, floor: number): Outgoing[] {
+  const outgoing: Outgoing[] = [];
+  const whole = new Map<number, Set<string>>();
+  const parts = new Map<number, Map<string, Part>>();
+  for (const [, model, record, col, hlc, origin] of rows) {
+    if (hlc <= (receiver.get(origin) ?? 0)) continue;
+    // What is forgotten is told from the rest of the record.
+    if (hlc <= floor || (col < 0 && col !== DEATH)) {
+      const records = whole.get(model);
+      if (records === undefined) whole.set(model, new Set([record]));
+      else records.add(record);
+      continue;
+    }
+    let group = parts.get(model);
+    if (group === undefined) {
+      group = new Map();
+      parts.set(model, group);
+    }
+    let part = group.get(record);
+    if (part === undefined) {
+      part = { births: [], death: UNSTAMPED, columns: new Map() };
+      group.set(record, part);
+    }
+    if (col === DEATH) part.death = { hlc, origin };
+    else part.columns.set(col, { hlc, origin });
+  }
+  const isNew = (stamp: Stamp) => stamp.hlc > (receiver.get(stamp.origin) ?? 0);
+  for (const [model, records] of whole) {
+    for (const [record, logged] of loadLogged(db, model, [...records])) {
+      const item = newsFor(model, record, logged, isNew);
+      if (item !== null) outgoing.push(item);
+    }
+  }
+  for (const [model, group] of parts) {
+    const told = whole.get(model);
+    for (const [record, state] of group) {
+      if (told?.has(record) !== true) outgoing.push({ model, record, state, full: false });
+    }
+  }
+  return outgoing;
+}
+
+interface Part extends RecordState {
+  death: Stamp;
+  readonly columns: Map<number, Stamp>;
 }
 
 /** Whether something is kept here of which a snapshot could not tell the truth. */

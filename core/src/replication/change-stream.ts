@@ -40,7 +40,9 @@ export interface ChangeStreamOptions {
 export class ChangeStream {
   readonly #options: ChangeStreamOptions;
   readonly #inFlight = new Map<number, number>();
-  #receiver: Map<number, number>;
+  readonly #receiver: Map<number, number>;
+  /** The receiver's number here. */
+  readonly #maker: number | null;
   #position: number;
   #page = 0;
   #limit: number;
@@ -62,6 +64,7 @@ export class ChangeStream {
     // What the receiver has made it has, and would pass over. It is heard of only when a round ends, which may be long
     // after its records have come; until then they would all go back.
     const receiver = options.library.deps.members.byOrigin(options.peer);
+    this.#maker = receiver?.num ?? null;
     if (receiver !== undefined) this.#receiver.set(receiver.num, Number.MAX_SAFE_INTEGER);
     this.#limit = options.library.deps.settings.replication.pageRecords;
   }
@@ -147,6 +150,7 @@ export class ChangeStream {
           after: this.#position,
           limit,
           receiver: this.#receiver,
+          maker: this.#maker,
           deps: library.encodeDeps,
         });
         if (changes === null) return null;

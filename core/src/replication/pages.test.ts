@@ -258,12 +258,14 @@ describe("pages of the log", () => {
           maxLength: 8,
         }),
         fc.array(fc.nat({ max: 40 }), { minLength: 3, maxLength: 3 }),
-        (before, turns, had) => {
+        fc.constantFrom(null, null, 2),
+        (before, turns, had, maker) => {
           const store = new Store();
           const { order } = store.members;
           const written = new Set<string>();
-          // What the receiver has already, it has merged: everything up to its vector.
+          // What the receiver has already, it has merged: everything up to its vector, and what it has made itself.
           const receiver = new Map(had.map((hlc, index) => [index + 1, hlc]));
+          if (maker !== null) receiver.set(maker, Number.MAX_SAFE_INTEGER);
           const states = new Map<string, RecordState>();
           const hear = (record: string, state: RecordState) => {
             const local = states.get(record) ?? UNKNOWN;
@@ -284,7 +286,14 @@ describe("pages of the log", () => {
           let position = 0;
           for (let turn = 0; ; turn++) {
             const [limit, writes] = turns[Math.min(turn, turns.length - 1)]!;
-            const page = readChangePage({ db: store.db, after: position, limit, receiver, deps: store.deps })!;
+            const page = readChangePage({
+              db: store.db,
+              after: position,
+              limit,
+              receiver,
+              maker,
+              deps: store.deps,
+            })!;
             for (const { record, state } of store.decode(page.records)) hear(record, state);
             // It always goes on while there is more.
             expect(page.position).toBeGreaterThanOrEqual(position);
@@ -331,6 +340,26 @@ describe("a page", () => {
     expect(pageOf(store, 1)).toEqual({ records: { origins: [], groups: [] }, position: 1, more: false, end: null });
   });
 
+  it("passes over what the receiver has made, a stretch at a time, and tells what others have made in between", () => {
+    const store = new Store();
+    const { db, deps } = store;
+    const edit = (record: string, origin: number) => {
+      store.write(record, "title");
+      store.log(record, { births: [UNSTAMPED], death: UNSTAMPED, columns: new Map([[1, store.stamp(origin)]]) });
+    };
+    for (let index = 0; index < 40; index++) edit(`a${index}`, index === 19 ? 3 : 2);
+    const receiver = new Map([[2, Number.MAX_SAFE_INTEGER]]);
+    const pages: (readonly string[])[] = [];
+    for (let after = 0, more = true; more; ) {
+      const page = readChangePage({ db, after, limit: 2, receiver, maker: 2, deps })!;
+      pages.push(store.decode(page.records).map(({ record }) => record));
+      expect(page.position).toBeGreaterThan(after);
+      ({ position: after, more } = page);
+      expect(page.end === null).toBe(more);
+    }
+    expect(pages).toEqual([[], ["a19"], []]);
+  });
+
   it("tells in the end all that its sender has, and which removals it knows", () => {
     const store = new Store();
     put(store, "a", "stamped row");
@@ -371,6 +400,8 @@ describe("of a record a page of the log tells", () => {
     const whole = [{ record: "a", state, values: ["title", null] }];
     expect(told(10, 20, 21)).toEqual(whole);
     expect(told(11, 19, 21)).toEqual(whole);
+    // Once, also where an edit is news too.
+    expect(told(11, 19, 20)).toEqual(whole);
     expect(told(11, 20, 21)).toEqual([]);
   });
 
@@ -402,6 +433,29 @@ describe("of a record a page of the log tells", () => {
     expect(told(0, 11, 13)).toEqual([{ record: "a", state: death, values: [undefined, undefined] }]);
     expect(told(0, 12, 12)).toEqual([{ record: "a", state: edit, values: ["aside", undefined] }]);
     expect(told(0, 12, 13)).toEqual([]);
+  });
+
+  it("nothing that is forgotten here, but for the death that an edit has to be seen with", () => {
+    store.write("a", "title");
+    store.log("a", {
+      births: [UNSTAMPED],
+      death: UNSTAMPED,
+      columns: new Map([
+        [1, stamp(15, 3)],
+        [2, stamp(16, 3)],
+      ]),
+    });
+    store.park("b", "dead");
+    const dead = { births: [], death: stamp(15, 2), columns: new Map([[1, stamp(16, 3)]]) };
+    store.log("b", dead);
+    store.db.exec("UPDATE tidemark_state SET floor = 15");
+    const edit = { births: [], death: UNSTAMPED, columns: new Map([[2, stamp(16, 3)]]) };
+    expect(new Map(told(0, 0, 0).map(({ record, state }) => [record, state]))).toEqual(
+      new Map([
+        ["a", edit],
+        ["b", dead],
+      ]),
+    );
   });
 
   it("nothing but an edit of what has no stamp any more", () => {
