@@ -9,7 +9,7 @@ import { anyQuarantined, loadParked, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { RowWriter } from "../storage/row-writer.js";
-import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
+import { loadLogged, StateWriter, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
 import { addCounts, type MutableCounts } from "./batch-counts.js";
@@ -390,9 +390,9 @@ export class Applier {
     }
     if (touched.size > 0) this.#writes += 1;
     keepAside({ tx, set, reader: this.#deps.reader, now: this.#deps.now, waits });
+    const states = new StateWriter(tx);
     for (const working of set.records) {
-      saveState({
-        tx,
+      states.save({
         model: working.model.number,
         record: working.record,
         logged: working.logged,
@@ -404,6 +404,7 @@ export class Applier {
       }
       if (working.incoming) counts.count(working);
     }
+    states.flush();
     for (const [model, changed] of touched) this.#deps.late.recall(tx, model, [...changed]);
     if (!backfill) {
       for (const [model, changed] of touched) if (model.tree !== null) this.#deps.rebuildTree(db, model, changed);

@@ -25,7 +25,7 @@ import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { deriveIdentity, targetsOf } from "../storage/row-writer.js";
-import { type LoggedState, loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
+import { type LoggedState, loadLogged, StateWriter, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { loadVector } from "../storage/vectors.js";
 import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
@@ -154,14 +154,16 @@ export class Fold {
 
     let stamps = 0;
     if (!alone) {
+      const states = new StateWriter(tx);
       for (const folding of records.all) {
         const { model, record, logged, state } = folding;
-        if (state !== folding.before) stamps += saveState({ tx, model: model.number, record, logged, state });
+        if (state !== folding.before) stamps += states.save({ model: model.number, record, logged, state });
         if (folding.died) {
           // Columns that this version does not have go with the life that they belonged to.
           saveExtra({ db: tx.db, model: model.number, record, values: new Map(), keep: [...state.columns.keys()] });
         }
       }
+      states.flush();
     }
     this.#lateReferences(tx, records.all, !emptied && !alone);
     // First: what is taken back may put aside records that were made with it.

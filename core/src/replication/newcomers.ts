@@ -3,7 +3,7 @@ import type { Sqlite } from "../storage/database.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import type { Bindable, LocalKey, RawText, RowWriter } from "../storage/row-writer.js";
-import { saveState } from "../storage/stamp-store.js";
+import { StateWriter } from "../storage/stamp-store.js";
 import { byModel } from "./by-model.js";
 import type { IncomingRecord } from "./incoming.js";
 import { knownHere } from "./known-here.js";
@@ -76,6 +76,7 @@ export function insertNewcomers(options: NewcomersOptions): {
     }
   });
   const inserted = new Map<SyncModel, number>();
+  const states = new StateWriter(tx);
   for (const [model, group] of newcomers.byModel) {
     if (group.size === 0) continue;
     inserted.set(model, group.size);
@@ -83,10 +84,11 @@ export function insertNewcomers(options: NewcomersOptions): {
     for (const [record, { state, key }] of group) {
       if (model.referencedBy.length > 0) lookup.changed(model, record, key);
       if (state === SETTLED) continue;
-      saveState({ tx, model: model.number, record, logged: undefined, state });
+      states.save({ model: model.number, record, logged: undefined, state });
       for (const stamp of stampsOf(state)) tx.receive(stamp.hlc);
     }
   }
+  states.flush();
   return { rest: records.filter((record) => !newcomers.has(record)), inserted };
 }
 

@@ -129,48 +129,96 @@ export function stateOf(logged: LoggedState | undefined, present: boolean): Reco
   return present ? { births: [UNSTAMPED], death: UNSTAMPED, columns: logged.columns } : UNKNOWN;
 }
 
-const INSERT = `INSERT OR REPLACE INTO tidemark_stamp (model, record, col, hlc, origin, seq, prior_hlc, prior_origin, age)
-                VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const TABLE = "INSERT OR REPLACE INTO tidemark_stamp";
+/** Most rows say nothing of what was before: a death, an age. */
+const PLAIN = ["model", "record", "col", "hlc", "origin", "seq"] as const;
+const WITH_PAST = [...PLAIN, "prior_hlc", "prior_origin", "age"] as const;
 const DELETE = "DELETE FROM tidemark_stamp WHERE model = ? AND record = ? AND col = ?";
+const ROWS_AT_ONCE = [100, 10, 1];
 
-/** Writes the difference between what the log has and `state`; every row it touches takes a fresh sequence number. */
-export function saveState({
-  tx,
-  model,
-  record,
-  logged,
-  state,
-}: {
-  readonly tx: LogTransaction;
+export interface SavedState {
   readonly model: number;
   readonly record: string;
+  /** What the log has of it. */
   readonly logged: LoggedState | undefined;
   readonly state: RecordState;
-}): number {
-  const wanted = rowsOf(state);
-  const present = logged === undefined ? [] : rowsOf(loggedAsState(logged));
-  let written = 0;
-  for (const row of present) {
-    if (!wanted.some((other) => other.col === row.col)) {
-      prepared(tx.db, DELETE).run(model, record, row.col);
-    }
-  }
-  for (const row of wanted) {
-    if (present.some((other) => sameRow(other, row))) continue;
-    prepared(tx.db, INSERT).run(
-      model,
-      record,
-      row.col,
-      row.stamp.hlc,
-      row.stamp.origin,
-      tx.nextSequence(),
-      row.prior.hlc,
-      row.prior.origin,
-      row.stamp.age ?? null,
-    );
-    written += 1;
-  }
+}
+
+/** Writes a single state; for many of them see {@link StateWriter}. */
+export function saveState({ tx, ...saved }: SavedState & { readonly tx: LogTransaction }): number {
+  const writer = new StateWriter(tx);
+  const written = writer.save(saved);
+  writer.flush();
   return written;
+}
+
+/**
+ * Writes the difference between what the log has of records and their states; every row it touches takes a fresh sequence
+ * number. Rows are kept back until there are enough for a statement, which costs more than a row that it writes: call
+ * `flush` before anybody reads the log. Of a record there may be one state only.
+ */
+export class StateWriter {
+  readonly #tx: LogTransaction;
+  readonly #plain: unknown[] = [];
+  readonly #withPast: unknown[] = [];
+
+  constructor(tx: LogTransaction) {
+    this.#tx = tx;
+  }
+
+  /** Returns how many rows that takes. */
+  save({ model, record, logged, state }: SavedState): number {
+    const wanted = rowsOf(state);
+    const present = logged === undefined ? NO_ROWS : rowsOf(stateOf(logged, true));
+    let written = 0;
+    for (const row of present) {
+      if (!wanted.some((other) => other.col === row.col)) prepared(this.#tx.db, DELETE).run(model, record, row.col);
+    }
+    for (const { col, stamp, prior } of wanted) {
+      if (present.some((other) => sameRow(other, { col, stamp, prior }))) continue;
+      const seq = this.#tx.nextSequence();
+      written += 1;
+      if (prior.hlc === 0 && stamp.age === undefined) {
+        this.#plain.push(model, record, col, stamp.hlc, stamp.origin, seq);
+      } else {
+        const { hlc, origin, age = null } = stamp;
+        this.#withPast.push(model, record, col, hlc, origin, seq, prior.hlc, prior.origin, age);
+      }
+    }
+    if (this.#plain.length >= PLAIN.length * ROWS_AT_ONCE[0]!) this.#write(PLAIN, this.#plain, ROWS_AT_ONCE[0]!);
+    return written;
+  }
+
+  flush(): void {
+    this.#write(PLAIN, this.#plain);
+    this.#write(WITH_PAST, this.#withPast);
+  }
+
+  /** Writes what has been kept back, in statements of at least so many rows. */
+  #write(columns: readonly string[], bound: unknown[], atLeast = 1): void {
+    let next = 0;
+    for (const rows of ROWS_AT_ONCE) {
+      const size = rows * columns.length;
+      if (rows < atLeast || bound.length - next < size) continue;
+      const statement = prepared(this.#tx.db, insertion(columns, rows));
+      for (; bound.length - next >= size; next += size) statement.run(bound.slice(next, next + size));
+    }
+    bound.splice(0, next);
+  }
+}
+
+const insertions = new Map<string, string>();
+
+/** Made once: the texts are long. */
+function insertion(columns: readonly string[], rows: number): string {
+  const key = `${columns.length} ${rows}`;
+  let sql = insertions.get(key);
+  if (sql === undefined) {
+    const row = `(${columns.map(() => "?").join(", ")})`;
+    sql = `${TABLE} (${columns.join(", ")}) VALUES ${new Array(rows).fill(row).join(", ")}`;
+    insertions.set(key, sql);
+  }
+  return sql;
 }
 
 interface WantedRow {
@@ -178,6 +226,8 @@ interface WantedRow {
   readonly stamp: Birth;
   readonly prior: Stamp;
 }
+
+const NO_ROWS: readonly WantedRow[] = [];
 
 function rowsOf(state: RecordState): WantedRow[] {
   const rows: WantedRow[] = [];
@@ -194,10 +244,6 @@ function rowsOf(state: RecordState): WantedRow[] {
   }
   for (const [col, stamp] of state.columns) if (stamp.hlc > 0) rows.push({ col, stamp, prior: UNSTAMPED });
   return rows;
-}
-
-function loggedAsState(logged: LoggedState): RecordState {
-  return stateOf(logged, true);
 }
 
 function sameRow(a: WantedRow, b: WantedRow): boolean {
