@@ -12,7 +12,7 @@ import { RowWriter } from "../storage/row-writer.js";
 import { loadLogged, StateWriter, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
-import { addCounts, type MutableCounts } from "./batch-counts.js";
+import { addCounts, countsOf, type MutableCounts } from "./batch-counts.js";
 import { byModel } from "./by-model.js";
 import type { IncomingRecord } from "./incoming.js";
 import { insertBlock } from "./insert-block.js";
@@ -630,7 +630,7 @@ class Counts {
           : isLiving(state) && !visible
             ? "parked"
             : "applied";
-    this.add(model.name, { [outcome]: 1 });
+    countsOf(this.models, model.name)[outcome] += 1;
   }
 }
 

@@ -7,14 +7,19 @@ function noCounts(): MutableCounts {
   return { applied: 0, superseded: 0, parked: 0, quarantined: 0, rejected: 0, deferred: 0, conflicts: 0 };
 }
 
-/** Adds to what is known of a model. */
-export function addCounts(models: Map<string, MutableCounts>, name: string, counts: Partial<BatchCounts>): void {
+/** What is known of a model, to be added to. */
+export function countsOf(models: Map<string, MutableCounts>, name: string): MutableCounts {
   let sum = models.get(name);
   if (sum === undefined) {
     sum = noCounts();
     models.set(name, sum);
   }
-  addTo(sum, counts);
+  return sum;
+}
+
+/** Adds to what is known of a model. */
+export function addCounts(models: Map<string, MutableCounts>, name: string, counts: Partial<BatchCounts>): void {
+  addTo(countsOf(models, name), counts);
 }
 
 export function totalOf(models: ReadonlyMap<string, BatchCounts>): BatchCounts {

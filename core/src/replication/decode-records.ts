@@ -336,6 +336,7 @@ function identity(input: unknown): string {
 /** The identity of a record: one, or those of its targets. Whether that fits the model is looked at later. */
 function recordIdentity(input: unknown): string {
   if (typeof input !== "string") throw malformed("an identity is not one");
+  if (!input.includes(DERIVED_IDENTITY_SEPARATOR)) return identity(input);
   for (const part of input.split(DERIVED_IDENTITY_SEPARATOR)) identity(part);
   return input;
 }

@@ -111,8 +111,15 @@ function pageOf(origins: readonly WireOrigin[], group: WireGroup, record: WireRe
   };
 }
 
+/** Asked of every record that comes, so it makes no list of its stamps. */
 function newestIn(record: WireRecord): number {
-  return Math.max(0, ...stampsIn(record).map(({ hlc }) => hlc));
+  if (record.length === 2) return 0;
+  const [, births, death, stamps] = record;
+  let newest = 0;
+  for (let index = 0; index < births.length; index += 2) newest = Math.max(newest, births[index]!);
+  for (let index = 0; index < death.length; index += 2) newest = Math.max(newest, death[index]!);
+  for (let index = 1; index < stamps.length; index += 3) newest = Math.max(newest, stamps[index]!);
+  return newest;
 }
 
 /** The stamps of a record; `at` is the place of the origin in the page's list. */

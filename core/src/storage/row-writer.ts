@@ -153,8 +153,8 @@ export class RowWriter {
 
   /** Updates the columns whose value is not `undefined`. */
   update(key: LocalKey, values: readonly (Bindable | typeof TO_DEFAULT | undefined)[]): void {
-    const { signature, bound } = this.#signature(values);
     if (values.every((value) => value === undefined)) return;
+    const { signature, bound } = this.#signature(values);
     let statement = this.#updates.get(signature);
     if (statement === undefined) {
       const sets: string[] = [];
@@ -166,7 +166,8 @@ export class RowWriter {
       statement = this.#db.prepare(`UPDATE ${this.#table} SET ${sets.join(", ")} WHERE ${this.#where}`);
       this.#updates.set(signature, statement);
     }
-    statement.run([...bound, ...keyValues(key)]);
+    bound.push(...keyValues(key));
+    statement.run(bound);
   }
 
   delete(key: LocalKey): void {

@@ -17,11 +17,15 @@ export function mayHoldAny(
   records: readonly string[],
 ): boolean {
   if (records.length < WORTH_LOOKING) return true;
+  // Nothing is kept of most models, so that there is no need to know the stretch.
+  const any = prepared(db, `SELECT EXISTS (SELECT 1 FROM ${table} WHERE model = ?)`);
+  if (any.pluck().get(model) === 0) return false;
   let first = records[0]!;
   let last = first;
   for (const record of records) {
-    if (compareIdentities(record, first) < 0) first = record;
-    else if (compareIdentities(record, last) > 0) last = record;
+    // They are mostly in order.
+    if (compareIdentities(record, last) > 0) last = record;
+    else if (compareIdentities(record, first) < 0) first = record;
   }
   const sql = `SELECT EXISTS (SELECT 1 FROM ${table} WHERE model = ? AND record BETWEEN ? AND ?)`;
   return prepared(db, sql).pluck().get(model, first, last) === 1;
