@@ -42,8 +42,10 @@ beforeEach(() => {
 afterEach(() => library.dispose());
 
 /** More than one slice folds, so that the rest of the transaction is in another one. */
-const FILLING = `WITH RECURSIVE s(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM s WHERE n < 4500)
+const filling = (last: number) => `WITH RECURSIVE s(n) AS (SELECT 2 UNION ALL SELECT n + 1 FROM s WHERE n < ${last})
   INSERT INTO folder (id, uuid) SELECT n, 'f' || n FROM s`;
+/** More births behind the first page of the outbox than are looked through, or fewer. */
+const LASTS = [4_500, 2_800];
 
 async function inOneTransaction(kernel: TestKernel, ...statements: readonly string[]): Promise<void> {
   await kernel.dataSource.transaction(async (manager) => {
@@ -64,13 +66,13 @@ async function forget(...kernels: readonly TestKernel[]): Promise<void> {
   for (const kernel of kernels) await kernel.tidemark.services.get(logMaintenance).prune();
 }
 
-it("brings a child that was written long before its parent in one transaction", async () => {
+it.each(LASTS)("brings a child that was written long before its parent in one transaction (%i)", async (last) => {
   const { a, b } = await library.pair();
   await inOneTransaction(
     a,
     "INSERT INTO page (uuid, folderId) VALUES ('page', 5000)",
     "INSERT INTO folder (id, uuid, parentId) VALUES (1, 'child', 5000)",
-    FILLING,
+    filling(last),
     "INSERT INTO folder (id, uuid) VALUES (5000, 'parent')",
   );
   await library.settle(a, b);
@@ -86,13 +88,13 @@ it("brings a child that was written long before its parent in one transaction", 
   expectNoViolations(a, b);
 });
 
-it("brings links that were written long before what they link", async () => {
+it.each(LASTS)("brings links that were written long before what they link (%i)", async (last) => {
   const { a, b } = await library.pair();
   await inOneTransaction(
     a,
     "PRAGMA defer_foreign_keys = ON",
     "INSERT INTO folder_links_folder VALUES (5000, 5001)",
-    FILLING,
+    filling(last),
     "INSERT INTO folder (id, uuid) VALUES (5000, 'one'), (5001, 'other')",
   );
   await library.settle(a, b);
@@ -108,7 +110,7 @@ it("remembers a late reference across the death of the process", async () => {
   onFile(
     a.database,
     `BEGIN; PRAGMA defer_foreign_keys = ON;
-     INSERT INTO page (uuid, folderId) VALUES ('page', 5000); ${FILLING};
+     INSERT INTO page (uuid, folderId) VALUES ('page', 5000); ${filling(4_500)};
      INSERT INTO folder (id, uuid) VALUES (5000, 'parent'); COMMIT`,
   );
   const again = await library.restart("a", a);

@@ -10,6 +10,7 @@ import type { LogTransaction } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import {
   BORN,
+  bornBehind,
   clearOutbox,
   columnsOf,
   DIED,
@@ -165,7 +166,7 @@ export class Fold {
       }
       states.flush();
     }
-    this.#lateReferences(tx, records.all, !emptied && !alone);
+    this.#lateReferences(tx, records.all, emptied || alone ? null : entries.at(-1)!.seq);
     // First: what is taken back may put aside records that were made with it.
     const mended = this.#replaceParked(tx.db, records.all);
     const refused = this.#takeBack(tx, records.all);
@@ -445,10 +446,18 @@ export class Fold {
     }
   }
 
-  /** What was stamped before what it refers to is stamped again, or is remembered until that is born. */
-  #lateReferences(tx: LogTransaction, all: readonly Folding[], more: boolean): void {
+  /**
+   * What was stamped before what it refers to is stamped again, or is remembered until that is born. `foldedTo`: the last
+   * entry of this page, if it is not the last of all.
+   */
+  #lateReferences(tx: LogTransaction, all: readonly Folding[], foldedTo: number | null): void {
     const { late } = this.#deps;
-    const until = more ? lastInOutbox(tx.db) : null;
+    const until = foldedTo === null ? null : lastInOutbox(tx.db);
+    const targets = new Set<number>();
+    for (const model of new Set(all.map((folding) => folding.model))) {
+      for (const column of model.references) targets.add(column.reference!.target.number);
+    }
+    const bornLater = foldedTo === null ? null : bornBehind(tx.db, foldedTo, [...targets]);
     for (const [model, group] of byModel(all)) {
       const born = group.filter((folding) => folding.born && folding.refused === null);
       late.recall(
@@ -465,7 +474,7 @@ export class Fold {
         if (!born && !died && !model.references.some(({ number }) => edited.has(number))) continue;
         (state.births.length > 0 && refused === null ? living : gone).push(record);
       }
-      late.note(tx.db, model, { living, gone, until });
+      late.note(tx.db, model, { living, gone, until, born: bornLater });
     }
   }
 

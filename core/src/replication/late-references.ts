@@ -40,18 +40,32 @@ export class LateReferences {
 
   /**
    * Looks anew at records whose references have changed, or that have come or gone. `until`: the last entry of the outbox,
-   * if some of it is not folded yet; what the records refer to may be born there.
+   * if some of it is not folded yet; what the records refer to may be born there: `born` tells which of them, by model, if
+   * that is known.
    */
   note(
     db: Sqlite,
     model: SyncModel,
-    { living, gone, until }: { living: readonly string[]; gone: readonly string[]; until: number | null },
+    {
+      living,
+      gone,
+      until,
+      born,
+    }: {
+      readonly living: readonly string[];
+      readonly gone: readonly string[];
+      readonly until: number | null;
+      readonly born: ReadonlyMap<number, readonly string[]> | null;
+    },
   ): void {
     if (anyLate(db)) forgetLate(db, model.number, [...living, ...gone]);
     if (living.length === 0) return;
     for (const column of this.#looseOf(db, model)) noteAbsent(db, model, column, living);
     if (until === null) return;
-    for (const column of model.references) noteTentative(db, model, column, living, until);
+    for (const column of model.references) {
+      const there = born?.get(column.reference!.target.number) ?? null;
+      noteTentative({ db, model, column, records: living, until, born: there });
+    }
   }
 
   /** Records of `target` are there now: what has waited for them is stamped anew. Their states have been saved. */

@@ -39,16 +39,29 @@ export function noteAbsent(db: Sqlite, model: SyncModel, column: SyncColumn, rec
 
 /**
  * Remembers which of the records refer by `column` to one whose birth may still stand in the outbox, where all that was
- * committed with the records goes as far as `until`: one without a birth in the log.
+ * committed with the records goes as far as `until`: one without a birth in the log. `born`: those that are born there,
+ * where that is known.
  */
-export function noteTentative(
-  db: Sqlite,
-  model: SyncModel,
-  column: SyncColumn,
-  records: readonly string[],
-  until: number,
-): void {
+export function noteTentative({
+  db,
+  model,
+  column,
+  records,
+  until,
+  born: bornThere,
+}: {
+  readonly db: Sqlite;
+  readonly model: SyncModel;
+  readonly column: SyncColumn;
+  readonly records: readonly string[];
+  readonly until: number;
+  readonly born: readonly string[] | null;
+}): void {
+  if (bornThere?.length === 0) return;
   const { target, targetColumn } = column.reference!;
+  const among = bornThere === null ? [] : [JSON.stringify(bornThere)];
+  const isAmong = (identity: string) =>
+    bornThere === null ? "" : `AND ${identity} IN (SELECT value FROM json_each(?))`;
   const insert = "INSERT OR IGNORE INTO tidemark_late (target_model, target, model, record, until)";
   const born = (identity: string) =>
     `EXISTS (SELECT 1 FROM tidemark_stamp s WHERE s.model = ${target.number} AND s.record = ${identity} AND s.col = -1)`;
@@ -58,19 +71,20 @@ export function noteTentative(
     prepared(
       db,
       `${insert} SELECT ?, j.value ->> 0, ?, j.value ->> 1, ? FROM json_each(?) j
-       WHERE j.value ->> 0 IS NOT NULL AND NOT ${born("j.value ->> 0")}`,
-    ).run(target.number, model.number, until, JSON.stringify(pairs));
+       WHERE j.value ->> 0 IS NOT NULL AND NOT ${born("j.value ->> 0")} ${isAmong("j.value ->> 0")}`,
+    ).run(target.number, model.number, until, JSON.stringify(pairs), ...among);
     return;
   }
   if (target.identity.kind !== "column") return;
   const [table, identity, value] = [model.table, model.identity.column, column.column].map(quoteName);
+  const targetIdentity = `x.${quoteName(target.identity.column)}`;
   prepared(
     db,
     `${insert} SELECT ?, t.${value}, ?, t.${identity}, ? FROM json_each(?) j
      CROSS JOIN ${table} t ON t.${identity} = j.value
      CROSS JOIN ${quoteName(target.table)} x ON x.${quoteName(targetColumn)} = t.${value}
-     WHERE NOT ${born(`x.${quoteName(target.identity.column)}`)}`,
-  ).run(target.number, model.number, until, JSON.stringify(records));
+     WHERE NOT ${born(targetIdentity)} ${isAmong(targetIdentity)}`,
+  ).run(target.number, model.number, until, JSON.stringify(records), ...among);
 }
 
 /** Takes out what refers to records of one model that have been born, by their identities and local keys. */

@@ -42,9 +42,51 @@ export function lastInOutbox(db: Sqlite): number {
 }
 
 export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
-  return prepared(db, "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?").all(
-    limit,
-  ) as OutboxEntry[];
+  const found = prepared(
+    db,
+    "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?",
+  );
+  // Objects take longer to make in SQLite's driver than here.
+  return (found.raw().all(limit) as OutboxRow[]).map(([seq, model, record, mask, part, key, hop]) => ({
+    seq,
+    model,
+    record,
+    mask,
+    part,
+    key,
+    hop,
+  }));
+}
+
+type OutboxRow = readonly [
+  seq: number,
+  model: number,
+  record: string,
+  mask: number,
+  part: number,
+  key: number | null,
+  hop: number | string | null,
+];
+
+/** So many entries are looked through, and so many births told; where there are more, it is not worth it. */
+const MOST_BEHIND = 50_000;
+const MOST_BIRTHS = 1_000;
+
+/** The records that are born behind `seq`, by model, of the given models; null where that would take long to find out. */
+export function bornBehind(db: Sqlite, seq: number, models: readonly number[]): Map<number, string[]> | null {
+  const born = new Map(models.map((model): [number, string[]] => [model, []]));
+  if (models.length === 0) return born;
+  if (lastInOutbox(db) - seq > MOST_BEHIND) return null;
+  const rows = prepared(
+    db,
+    `SELECT model, record FROM tidemark_outbox
+     WHERE seq > ? AND mask = ${BORN} AND model IN (SELECT value FROM json_each(?)) LIMIT ?`,
+  )
+    .raw()
+    .all(seq, JSON.stringify(models), MOST_BIRTHS + 1) as [model: number, record: string][];
+  if (rows.length > MOST_BIRTHS) return null;
+  for (const [model, record] of rows) born.get(model)!.push(record);
+  return born;
 }
 
 /** What comes behind `seq`, of some models. */
