@@ -68,8 +68,8 @@ export function noteDifferences({
       const former = earlier.get(record);
       const about = { model: model.name, record, stamp, values };
       if (former === undefined) {
-        // It has no stamp at all, so every reference to it holds.
-        ledger.add({ kind: "birth", ...about, age: 0 });
+        // What is written together with it refers to it; what referred to a life before has been decided about.
+        ledger.add({ kind: "birth", ...about, age: stamp.hlc - 1 });
         continue;
       }
       // A column that the version before did not have was empty.

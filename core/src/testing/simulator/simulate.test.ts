@@ -29,6 +29,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["members", 71, "a restored backup met one that it took for lapsed, and nobody noticed"],
   ["members", 76, "the run waited for a restored backup to be noticed that a person had removed before"],
   ["members", 13, "what a device had made alone referred to nothing on that device when it came back"],
+  ["members", 510_104, "the ledger took a life that a device had begun alone for that which others had referred to"],
   [
     "members",
     405_592,
