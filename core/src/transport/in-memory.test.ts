@@ -185,6 +185,17 @@ describe("the in-memory network", () => {
     expect(hosts.a.connections).toHaveLength(1);
   });
 
+  it("starts nothing any more of a process that has ended while its transport was stopped", async () => {
+    const clock = new ManualClock();
+    const network = new InMemoryNetwork({ clock, random: new SeededRandom(1) });
+    const ended = network.transport("a");
+    await ended.start(new TransportProbe({ maxFrameBytes: 1_000 }));
+    await ended.stop();
+    network.crash("a", { noticeMs: 0 });
+    void ended.start(new TransportProbe({ maxFrameBytes: 1_000 }));
+    await network.transport("a").start(new TransportProbe({ maxFrameBytes: 1_000 }));
+  });
+
   it("tells of every frame that arrives, before its receiver has it", async () => {
     const clock = new ManualClock();
     const told: string[] = [];

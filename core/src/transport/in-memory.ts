@@ -46,6 +46,8 @@ export class InMemoryNetwork {
   readonly #onDelivery: NonNullable<InMemoryNetworkOptions["onDelivery"]>;
   /** The started transports, by address. */
   readonly #started = new Map<string, InMemoryTransport>();
+  /** The transports that were made last, by address. */
+  readonly #latest = new Map<string, InMemoryTransport>();
   readonly #links = new Map<string, Link>();
   readonly #wires = new Set<Wire>();
 
@@ -68,7 +70,7 @@ export class InMemoryNetwork {
    * with `TIDEMARK_TRANSPORT_ADDRESS_IN_USE` while another transport is started there.
    */
   transport(address: string, { dial = [] }: { readonly dial?: readonly string[] } = {}): Transport {
-    return new InMemoryTransport({
+    const transport = new InMemoryTransport({
       address,
       dial,
       clock: this.#clock,
@@ -80,6 +82,8 @@ export class InMemoryNetwork {
       detach: () => this.#started.delete(address),
       connect: (dialler, to) => this.#connect(dialler, to),
     });
+    this.#latest.set(address, transport);
+    return transport;
   }
 
   /** Breaks everything between two addresses: connections are lost on both sides, and none can be made until `heal`. */
@@ -138,7 +142,9 @@ export class InMemoryNetwork {
    * free. Peers lose their connections to it `noticeMs` later.
    */
   crash(address: string, { noticeMs }: { readonly noticeMs: number }): void {
-    this.#started.get(address)?.vanish(noticeMs);
+    // Also one that is stopped for a while: it must not start again.
+    for (const transport of new Set([this.#started.get(address), this.#latest.get(address)]))
+      transport?.vanish(noticeMs);
   }
 
   /** Lets `frames` more frames pass in one direction; the next one is lost together with its connection. Once. */
@@ -235,6 +241,7 @@ class InMemoryTransport implements Transport {
   readonly #open = new Set<InMemoryConnection>();
   readonly #dials = new Set<Subscription>();
   #host: TransportHost | undefined;
+  #vanished = false;
 
   constructor(deps: InMemoryTransportDeps) {
     this.#deps = deps;
@@ -246,6 +253,8 @@ class InMemoryTransport implements Transport {
   }
 
   async start(host: TransportHost): Promise<void> {
+    // What is left of a process that has ended waits for ever.
+    if (this.#vanished) await new Promise<never>(() => {});
     if (this.#host !== undefined) return;
     this.#deps.attach(this);
     this.#host = host;
@@ -268,6 +277,8 @@ class InMemoryTransport implements Transport {
 
   /** As `stop`, but nobody is told: neither the host nor, before `noticeMs` have passed, the peers. */
   vanish(noticeMs: number): void {
+    this.#vanished = true;
+    if (this.#host === undefined) return;
     this.#host = undefined;
     this.#deps.detach();
     for (const dial of this.#dials) dial.dispose();

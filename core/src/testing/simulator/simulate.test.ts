@@ -65,6 +65,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     520_006,
     "a record was to be put back that had come when the own wall clock was further ahead, and was kept for later",
   ],
+  ["all", 520_168, "a process that had ended in a reset took its sync up again, and its place in the network"],
   [
     "members",
     202,
