@@ -213,6 +213,27 @@ it("passes such creations on as they are merged, through a device that does not 
     expect(await kernel.dataSource.getRepository(LargeStudio).find()).toMatchObject([{ city: "by d", area: null }]);
 });
 
+it("leaves nothing of a former life either where the device that makes it anew is the only one left", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  await a.dataSource.getRepository(NewAlbum).save({ uuid: "al1", title: "One", cover: Buffer.from([1]) });
+  const b = await library.device("b", { dial: ["a"], ...OLD });
+  await library.settle(b);
+  await a.tidemark.stop();
+  const settled = b.next("removalSettled");
+  await b.tidemark.removeMember("a");
+  await settled;
+  const old = b.dataSource.getRepository(OldAlbum);
+  await old.delete({ uuid: "al1" });
+  await b.tidemark.digest("Album");
+  expect(query(b.database, "SELECT count(*) AS n FROM tidemark_extra")).toEqual([{ n: 0 }]);
+  await old.save({ uuid: "al1", title: "Again" });
+  const c = await library.device("c", { dial: ["b"] });
+  await library.settle(c);
+  await library.clock.advance(5_000);
+  expect(await c.dataSource.getRepository(NewAlbum).find()).toMatchObject([{ title: "Again", cover: null }]);
+});
+
 it("passes columns and models through a device that is too old for them, and shows them there after an upgrade", async () => {
   const library = newLibrary(NEW);
   const a = await library.device("a");

@@ -3,7 +3,7 @@ import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { isEnforced } from "../storage/enforced.js";
-import { saveExtra } from "../storage/extra.js";
+import { anyExtra, saveExtra } from "../storage/extra.js";
 import { addToJournal } from "../storage/journal.js";
 import { forgetTentative } from "../storage/late.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -118,7 +118,8 @@ export class Fold {
     if (entries.length === 0) return NOTHING;
     const emptied = entries.length < limit;
     const alone = isAlone(this.#deps.members, tx.self);
-    if (alone && !anyWaiting(tx.db) && !anyParked(tx.db) && !this.#mayBeLate(tx.db, entries)) {
+    const anyAside = anyWaiting(tx.db) || anyParked(tx.db) || anyExtra(tx.db);
+    if (alone && !anyAside && !this.#mayBeLate(tx.db, entries)) {
       // With nobody else in the library everything is stable at once: nothing needs a stamp.
       for (let index = 0; index < entries.length; index++) tx.tick();
       this.#consume(tx.db, entries, emptied);
@@ -154,18 +155,16 @@ export class Fold {
     }
 
     let stamps = 0;
-    if (!alone) {
-      const states = new StateWriter(tx);
-      for (const folding of records.all) {
-        const { model, record, logged, state } = folding;
-        if (state !== folding.before) stamps += states.save({ model: model.number, record, logged, state });
-        if (folding.died) {
-          // Columns that this version does not have go with the life that they belonged to.
-          saveExtra({ db: tx.db, model: model.number, record, values: new Map(), keep: [...state.columns.keys()] });
-        }
+    const states = new StateWriter(tx);
+    for (const folding of records.all) {
+      const { model, record, logged, state } = folding;
+      if (!alone && state !== folding.before) stamps += states.save({ model: model.number, record, logged, state });
+      if (folding.died) {
+        // Columns that this version does not have go with the life that they belonged to.
+        saveExtra({ db: tx.db, model: model.number, record, values: new Map(), keep: [...state.columns.keys()] });
       }
-      states.flush();
     }
+    states.flush();
     this.#lateReferences(tx, records.all, emptied || alone ? null : entries.at(-1)!.seq);
     // First: what is taken back may put aside records that were made with it.
     const mended = this.#replaceParked(tx.db, records.all);

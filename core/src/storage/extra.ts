@@ -17,6 +17,10 @@ export function loadExtra(db: Sqlite, model: number, records: readonly string[])
   return extra;
 }
 
+export function anyExtra(db: Sqlite): boolean {
+  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_extra)").pluck().get() === 1;
+}
+
 /** Writes values; `keep`, if not null, names the columns that stay of those that were there. */
 export function saveExtra({
   db,
@@ -39,7 +43,7 @@ export function saveExtra({
       JSON.stringify(value),
     );
   }
-  if (keep !== null && prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_extra)").pluck().get() === 1) {
+  if (keep !== null && anyExtra(db)) {
     prepared(
       db,
       "DELETE FROM tidemark_extra WHERE model = ? AND record = ? AND col NOT IN (SELECT value FROM json_each(?))",

@@ -30,6 +30,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["members", 76, "the run waited for a restored backup to be noticed that a person had removed before"],
   ["members", 13, "what a device had made alone referred to nothing on that device when it came back"],
   ["members", 510_104, "the ledger took a life that a device had begun alone for that which others had referred to"],
+  ["all", 510_012, "columns of a later version outlived a record that the only member left had deleted"],
   [
     "members",
     405_592,
