@@ -157,10 +157,14 @@ export class SyncEngine implements Engine {
       key,
       ownDriver: driver !== undefined,
       connections: [connection, application],
+      clock,
       logger,
     });
-
-    this.#closers.push(() => checkpointer.close());
+    const commits = writer.onCommitted(() => checkpointer.committed());
+    this.#closers.push(() => {
+      commits.dispose();
+      return checkpointer.close();
+    });
     const registry = await this.#prepare(writer);
     const members = new Members();
     members.load(connection);

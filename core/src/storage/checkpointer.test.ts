@@ -4,19 +4,29 @@ import { join } from "node:path";
 import { noopLogger } from "@tidemark/plugin-api";
 import Database from "better-sqlite3";
 import { afterEach, beforeEach, expect, it } from "vitest";
+import { ManualClock } from "../testing/manual-clock.js";
 import { Checkpointer } from "./checkpointer.js";
 import type { Sqlite } from "./database.js";
 
 let directory: string;
 let db: Sqlite;
 let checkpointer: Checkpointer;
+let clock: ManualClock;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-checkpointer-"));
   const path = join(directory, "a.sqlite");
   db = new Database(path);
   db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (x BLOB)");
-  checkpointer = new Checkpointer({ path, key: undefined, ownDriver: false, connections: [db], logger: noopLogger });
+  clock = new ManualClock();
+  checkpointer = new Checkpointer({
+    path,
+    key: undefined,
+    ownDriver: false,
+    connections: [db],
+    clock,
+    logger: noopLogger,
+  });
 });
 
 afterEach(async () => {
@@ -72,10 +82,45 @@ it("leaves an application with a driver of its own to SQLite", async () => {
     key: undefined,
     ownDriver: true,
     connections: [db],
+    clock,
     logger: noopLogger,
   });
   await other.during(async () => {
     for (let slice = 0; slice < 12; slice++) await other.room();
     expect(limit()).toBe(1_000);
   });
+});
+
+it("takes checkpoints over while commits come thick and fast, and lets the log begin anew meanwhile", async () => {
+  const insert = db.prepare("INSERT INTO t VALUES (zeroblob(4000))");
+  const commit = () => {
+    insert.run();
+    checkpointer.committed();
+  };
+  // As many, but not so fast.
+  for (let commits = 0; commits < 400; commits++) {
+    commit();
+    await clock.advance(10);
+  }
+  expect(limit()).toBe(1_000);
+
+  for (let commits = 0; commits < 200; commits++) commit();
+  expect(limit()).toBe(0);
+  const lengths: number[] = [];
+  const pagesInLog = () => (db.pragma("wal_checkpoint(NOOP)") as [{ log: number }])[0].log;
+  const hasBegunAnew = () => lengths.some((length, index) => length < (lengths[index - 1] ?? 0));
+  while (!hasBegunAnew() && lengths.length < 20_000) {
+    commit();
+    lengths.push(pagesInLog());
+    await clock.advance(1);
+  }
+  expect(hasBegunAnew()).toBe(true);
+  expect(Math.max(...lengths)).toBeGreaterThan(3_000);
+  expect(checkpointer.checkpoints).toBeGreaterThan(0);
+
+  await clock.advance(5_000);
+  expect(limit()).toBe(0);
+  await clock.advance(5_000);
+  expect(limit()).toBe(1_000);
+  expect(clock.pendingTimers).toBe(0);
 });

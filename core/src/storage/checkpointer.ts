@@ -1,13 +1,14 @@
 import { createRequire } from "node:module";
 import { Worker } from "node:worker_threads";
-import type { Logger } from "@tidemark/plugin-api";
+import type { Clock, Logger, Subscription } from "@tidemark/plugin-api";
 import type { Sqlite } from "./database.js";
 
 /**
- * Keeps checkpoints off the event loop during a backfill, or while a long log is forgotten. By itself SQLite runs one inside whichever COMMIT crosses the
- * limit, the application's own included, and holds the loop for up to 300 ms when identities are random. Here a worker
- * thread with a connection of its own runs PASSIVE checkpoints, which wait for nobody, and the writer pauses when it has
- * got too far ahead. Outside of a backfill SQLite's own limit is right: there is little to do at a time.
+ * Keeps checkpoints off the event loop during a backfill, while a long log is forgotten, and while commits come thick and
+ * fast. By itself SQLite runs one inside whichever COMMIT crosses the limit, the application's own included: every hundredth
+ * change or so then waits for some 5 ms, and in a backfill of random identities for up to 300 ms. Here a worker thread with
+ * a connection of its own runs PASSIVE checkpoints, which wait for nobody, and the writer pauses when it has got too far
+ * ahead. At all other times SQLite's own limit is right: there is little to do at a time.
  */
 export interface CheckpointerOptions {
   readonly path: string;
@@ -16,7 +17,8 @@ export interface CheckpointerOptions {
   /** Whether the application brought a driver of its own, which a thread can't be given. */
   readonly ownDriver: boolean;
   /** Connections of this process whose commits are not to run checkpoints meanwhile. */
-  readonly connections: readonly Sqlite[];
+  readonly connections: readonly [kernel: Sqlite, ...others: Sqlite[]];
+  readonly clock: Clock;
   readonly logger: Logger;
 }
 
@@ -26,8 +28,14 @@ const MOST_PAGES_AHEAD = 3_000;
 const SLICES_BEFORE = 10;
 /** Slices from one checkpoint to the next: pages that change again and again need to be written into the file once. */
 const SLICES_BETWEEN = 4;
-/** SQLite's own limit, outside of a backfill. */
+/** SQLite's own limit, at other times. */
 const AUTOCHECKPOINT_PAGES = 1_000;
+/** So many commits within so long begin a spell of many, and fewer in the longer time end it. */
+const SPELL_COMMITS = 200;
+const SPELL_MS = 1_000;
+const CALM_MS = 5_000;
+/** From one checkpoint to the next in a spell. */
+const SPELL_PAUSE_MS = 50;
 
 // As text, because a worker needs a file of its own otherwise, and there is none when the sources run as they are.
 const WORKER = `
@@ -38,7 +46,7 @@ if (workerData.key !== undefined) db.pragma("key = " + JSON.stringify(workerData
 parentPort.on("message", () => {
   try {
     const [{ log, checkpointed }] = db.pragma("wal_checkpoint(PASSIVE)");
-    parentPort.postMessage({ ahead: Math.max(0, log - checkpointed) });
+    parentPort.postMessage({ ahead: Math.max(0, log - checkpointed), pages: log });
   } catch (error) {
     parentPort.postMessage({ ahead: 0, error: String(error) });
   }
@@ -57,6 +65,12 @@ export class Checkpointer {
   #slices = 0;
   /** The slice at which a checkpoint was asked for. */
   #asked = 0;
+  /** Commits since a time. */
+  #commits = 0;
+  #countedFromMs = Number.NEGATIVE_INFINITY;
+  /** Looks whether the spell goes on; null while there is none. */
+  #spell: Subscription | null = null;
+  #askedMs = Number.NEGATIVE_INFINITY;
   #ended: Promise<unknown> = Promise.resolve();
 
   constructor(options: CheckpointerOptions) {
@@ -82,35 +96,70 @@ export class Checkpointer {
       return await work();
     } finally {
       this.#works -= 1;
-      if (this.#works === 0) this.#end();
+      this.#endUnlessNeeded();
     }
   }
 
   /** Resolves when the thread has let go of the database. */
   async close(): Promise<void> {
+    this.#spell?.dispose();
+    this.#spell = null;
     this.#end();
     await this.#ended;
   }
 
   /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
   async room(): Promise<void> {
-    if (this.#works === 0) return;
-    this.#slices += 1;
-    if (this.#slices === SLICES_BEFORE) this.#begin();
+    if (this.#works > 0) {
+      this.#slices += 1;
+      if (this.#slices === SLICES_BEFORE) this.#begin();
+    }
     if (this.#worker === null) return;
     const tooFarAhead = this.#ahead > MOST_PAGES_AHEAD;
-    if (!this.#busy && (tooFarAhead || this.#slices - this.#asked >= SLICES_BETWEEN)) {
-      this.#busy = true;
-      this.#asked = this.#slices;
-      this.#worker.postMessage(null);
-    }
+    if (tooFarAhead || this.#slices - this.#asked >= SLICES_BETWEEN) this.#ask();
     if (!tooFarAhead) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Call after each commit. */
+  committed(): void {
+    const now = this.#options.clock.monotonicMs();
+    if (this.#spell === null && now - this.#countedFromMs > SPELL_MS) {
+      this.#commits = 0;
+      this.#countedFromMs = now;
+    }
+    this.#commits += 1;
+    if (this.#spell !== null) {
+      if (now - this.#askedMs >= SPELL_PAUSE_MS) this.#ask();
+    } else if (this.#commits >= SPELL_COMMITS) {
+      this.#begin();
+      this.#lookForCalm();
+    }
+  }
+
+  #lookForCalm(): void {
+    this.#commits = 0;
+    this.#spell = this.#options.clock.setTimeout(() => {
+      if (this.#commits >= SPELL_COMMITS) {
+        this.#lookForCalm();
+        return;
+      }
+      this.#spell = null;
+      this.#endUnlessNeeded();
+    }, CALM_MS);
+  }
+
+  #ask(): void {
+    if (this.#busy || this.#worker === null) return;
+    this.#busy = true;
+    this.#asked = this.#slices;
+    this.#askedMs = this.#options.clock.monotonicMs();
+    this.#worker.postMessage(null);
+  }
+
   #begin(): void {
     const { path, key, ownDriver, logger } = this.#options;
-    if (ownDriver) return;
+    if (ownDriver || this.#worker !== null) return;
     try {
       const driver = createRequire(import.meta.url).resolve("better-sqlite3");
       this.#worker = new Worker(WORKER, { eval: true, workerData: { path, key, driver } });
@@ -119,11 +168,12 @@ export class Checkpointer {
       return;
     }
     this.#worker.unref();
-    this.#worker.on("message", ({ ahead, error }: { ahead: number; error?: string }) => {
+    this.#worker.on("message", ({ ahead, pages = 0, error }: { ahead: number; pages?: number; error?: string }) => {
       this.#busy = false;
       this.#ahead = ahead;
       this.#checkpoints += 1;
       if (error !== undefined) logger.debug("A checkpoint failed", { error });
+      if (pages > MOST_PAGES_AHEAD && ahead <= MOST_PAGES_AHEAD && this.#works === 0) this.#finish();
       this.#release();
     });
     this.#worker.on("error", (error) => {
@@ -133,6 +183,19 @@ export class Checkpointer {
       this.#release();
     });
     this.#limit(0);
+  }
+
+  /**
+   * The log begins anew only when somebody writes and all of it is in the file; a thread never gets there while others
+   * write. Here nobody writes, and little is left.
+   */
+  #finish(): void {
+    const [connection] = this.#options.connections;
+    if (connection.open && !connection.inTransaction) connection.pragma("wal_checkpoint(PASSIVE)");
+  }
+
+  #endUnlessNeeded(): void {
+    if (this.#works === 0 && this.#spell === null) this.#end();
   }
 
   #end(): void {
