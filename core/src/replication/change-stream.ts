@@ -49,6 +49,8 @@ export class ChangeStream {
   #bytes = 0;
   #running = false;
   #again = false;
+  /** Whether something may wait for room in the window. */
+  #waits = false;
   #closed = false;
   /** The first round after a pull is catching up; those after it are live. */
   #phase: ReplicationPhase = "catch-up";
@@ -121,7 +123,7 @@ export class ChangeStream {
     if (bytes === undefined) throw replicationErrors.malformed({ reason: "it has applied a page that was never sent" });
     this.#inFlight.delete(page);
     this.#bytes -= bytes;
-    this.wake();
+    if (this.#waits) this.wake();
   }
 
   /** The receiver has acknowledged; what it has need not be sent. */
@@ -142,7 +144,9 @@ export class ChangeStream {
   async #pump(): Promise<void> {
     const { library, peer } = this.#options;
     const { settings, fence, members, events } = library.deps;
-    while (!this.#closed && this.#hasRoom()) {
+    for (;;) {
+      this.#waits = !this.#hasRoom();
+      if (this.#closed || this.#waits) return;
       const limit = this.#limit;
       const page = await library.read(`changes for ${peer}`, (db) => {
         const changes = readChangePage({

@@ -17,7 +17,7 @@ import type { RecordReader } from "../storage/record-reader.js";
 import { noteSilence } from "../storage/silences.js";
 import type { SlicePacer } from "../storage/slice-pacer.js";
 import { prepared } from "../storage/statements.js";
-import type { Writer } from "../storage/writer.js";
+import type { WriteJob, Writer } from "../storage/writer.js";
 import type { Applier, ApplyResult } from "./apply.js";
 import { checkWireRecords, type DecodedRecords, decodeRecords, namesIn } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
@@ -114,7 +114,7 @@ export class LocalLibrary {
           const folded = this.#fold(tx);
           return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
         },
-        sent && this.#foldsAtOnce(),
+        { durable: sent && this.#foldsAtOnce() },
       );
       this.#tellFold(outcome.folded, 0);
       if (outcome.folded.emptied) return outcome.result;
@@ -124,18 +124,22 @@ export class LocalLibrary {
   /**
    * Folds whatever the outbox holds; resolves when it was empty at some moment after the call. `sent`: somebody is there to
    * whom the changes go at once. Then the fold itself survives a power loss, and sending needs no commit of its own.
+   * `atOnce`: the caller has a turn of its own, and the first slice may run in it.
    */
-  fold({ sent = false }: { readonly sent?: boolean } = {}): Promise<void> {
-    this.#folding ??= this.#foldAll(sent).finally(() => {
+  fold({ sent = false, atOnce = false }: { readonly sent?: boolean; readonly atOnce?: boolean } = {}): Promise<void> {
+    this.#folding ??= this.#foldAll(sent, atOnce).finally(() => {
       this.#folding = null;
     });
     return this.#folding;
   }
 
-  async #foldAll(sent: boolean): Promise<void> {
-    while (!outboxIsEmpty(this.deps.connection)) {
+  async #foldAll(sent: boolean, atOnce: boolean): Promise<void> {
+    for (let first = true; !outboxIsEmpty(this.deps.connection); first = false) {
       const startedMs = this.deps.clock.monotonicMs();
-      const folded = await this.#transaction("fold", (tx) => this.#fold(tx), sent && this.#foldsAtOnce());
+      const folded = await this.#transaction("fold", (tx) => this.#fold(tx), {
+        durable: sent && this.#foldsAtOnce(),
+        atOnce: atOnce && first,
+      });
       this.#tellFold(folded, this.deps.clock.monotonicMs() - startedMs);
       if (folded.emptied) return;
     }
@@ -256,12 +260,16 @@ export class LocalLibrary {
   }
 
   /** A write transaction with the log's shared state, saved at its end; a rollback forgets what memory had taken up. */
-  async #transaction<T>(name: string, body: (tx: LogTransaction) => T, durable = false): Promise<T> {
+  async #transaction<T>(
+    name: string,
+    body: (tx: LogTransaction) => T,
+    options: Pick<WriteJob<T>, "durable" | "atOnce"> = {},
+  ): Promise<T> {
     const { writer, clock, members } = this.deps;
     try {
       const { result, moved } = await writer.run({
         name,
-        durable,
+        ...options,
         body: (db) => {
           const tx = new LogTransaction(db, () => clock.now());
           const result = body(tx);

@@ -450,7 +450,7 @@ export class SyncEngine implements Engine {
       for (const gap of verifyCapture(open.connection)) this.#reportGap(registry, gap);
     }
     library
-      .fold({ sent: replicator.sends })
+      .fold({ sent: replicator.sends, atOnce: true })
       .then(() => replicator.wake())
       .catch((error: unknown) => {
         if (this.#open !== null) this.#deps.logger.error("Local changes could not be folded", { error });

@@ -70,6 +70,25 @@ describe("the writer", () => {
     expect(application.inTransaction).toBe(false);
   });
 
+  it("begins in the turn of the call where that is asked for, unless somebody waits or the gate is closed", async () => {
+    const { writer, clock, rows, application } = openWriter();
+    const insertAtOnce = (value: number) => writer.run({ name: "job", atOnce: true, body: (db) => add(db, value) });
+    const first = insertAtOnce(1);
+    expect(rows()).toEqual([1]);
+    const later = [writer.run({ name: "job", body: (db) => add(db, 2) }), insertAtOnce(3)];
+    expect(rows()).toEqual([1]);
+    await clock.settle();
+    expect(rows()).toEqual([1, 2, 3]);
+
+    application.exec("BEGIN");
+    const kept = insertAtOnce(4);
+    application.exec("COMMIT");
+    expect(rows()).toEqual([1, 2, 3]);
+    await clock.settle();
+    expect(rows()).toEqual([1, 2, 3, 4]);
+    expect(await Promise.all([first, ...later, kept])).toEqual([1, 2, 3, 4]);
+  });
+
   it("rolls back and rejects when the body throws, returns a promise, or ends the transaction; and goes on", async () => {
     const { writer, clock, rows, insert, connection } = openWriter();
     const failed = (body: (db: Sqlite) => unknown) => code(writer.run({ name: "bad", body }));

@@ -36,6 +36,11 @@ export interface WriteJob<Result> {
   readonly name: string;
   /** `high` goes before all that is `normal`, and is not held back by pacing. Default `normal`. */
   readonly priority?: "high" | "normal";
+  /**
+   * Begins before `run` returns if it can, instead of in the next turn: for a caller that has a turn of its own. Default
+   * false.
+   */
+  readonly atOnce?: boolean;
   /** Commits with synchronous=FULL, so that this and every earlier commit survive a power loss. Default false. */
   readonly durable?: boolean;
   /** Runs inside the transaction, in a few milliseconds. What it throws rolls the transaction back. */
@@ -119,7 +124,7 @@ export class Writer {
    * SQLite's error as cause; `ASYNC_BODY`, `TRANSACTION_LOST` for a body that breaks the rules; `WRITER_CLOSED`. In all
    * these cases nothing was written, and the writer goes on.
    */
-  run<Result>({ name, priority = "normal", durable = false, body }: WriteJob<Result>): Promise<Result> {
+  run<Result>({ name, priority = "normal", atOnce = false, durable = false, body }: WriteJob<Result>): Promise<Result> {
     if (this.#closed) return Promise.reject(storageErrors.writerClosed({ name }));
     return new Promise<Result>((resolve, reject) => {
       (priority === "high" ? this.#high : this.#normal).push({
@@ -130,8 +135,9 @@ export class Writer {
         resolve: (result) => resolve(result as Result),
         reject,
       });
+      if (atOnce && !this.#wake && !this.#running) this.#look();
       // A pause holds for normal jobs only.
-      if (this.#wakeReason === "pause") this.#wakeUp();
+      else if (this.#wakeReason === "pause") this.#wakeUp();
       else this.#plan();
     });
   }
