@@ -100,24 +100,33 @@ export class LocalLibrary {
 
   /**
    * Runs `body` in a write transaction in which the outbox is empty. What was in it is folded first, in slices of their
-   * own where it is much. `sent`: what it reads is about to leave this device, and its commit survives a power loss.
+   * own where it is much. `sent`: what it reads is about to leave this device, and its commit survives a power loss. `took`
+   * is told how long the transaction held the loop, COMMIT included.
    */
   async write<T>(
     name: string,
     body: (tx: LogTransaction) => T,
-    { sent = false }: { readonly sent?: boolean } = {},
+    { sent = false, took }: { readonly sent?: boolean; readonly took?: (durationMs: number) => void } = {},
   ): Promise<T> {
     for (;;) {
+      let heldMs = 0;
       const outcome = await this.#transaction(
         name,
         (tx) => {
           const folded = this.#fold(tx);
           return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
         },
-        { durable: sent && this.#foldsAtOnce() },
+        {
+          durable: sent && this.#foldsAtOnce(),
+          took: (durationMs) => {
+            heldMs = durationMs;
+          },
+        },
       );
       this.#tellFold(outcome.folded, 0);
-      if (outcome.folded.emptied) return outcome.result;
+      if (!outcome.folded.emptied) continue;
+      took?.(heldMs);
+      return outcome.result;
     }
   }
 
@@ -263,7 +272,7 @@ export class LocalLibrary {
   async #transaction<T>(
     name: string,
     body: (tx: LogTransaction) => T,
-    options: Pick<WriteJob<T>, "durable" | "atOnce"> = {},
+    options: Pick<WriteJob<T>, "durable" | "atOnce" | "took"> = {},
   ): Promise<T> {
     const { writer, clock, members } = this.deps;
     try {

@@ -70,6 +70,17 @@ describe("the writer", () => {
     expect(application.inTransaction).toBe(false);
   });
 
+  it("tells how long a transaction took before its outcome, and nothing of one that has failed", async () => {
+    const { writer, clock } = openWriter();
+    const told: (number | string)[] = [];
+    const took = (durationMs: number) => void told.push(durationMs);
+    const job = writer.run({ name: "job", took, body: (db) => add(db, 1) }).then(() => told.push("done"));
+    const failed = code(writer.run({ name: "job", took, body: (db) => add(db, 1) }));
+    await clock.settle();
+    await Promise.all([job, failed]);
+    expect(told).toEqual([0, "done"]);
+  });
+
   it("begins in the turn of the call where that is asked for, unless somebody waits or the gate is closed", async () => {
     const { writer, clock, rows, application } = openWriter();
     const insertAtOnce = (value: number) => writer.run({ name: "job", atOnce: true, body: (db) => add(db, value) });

@@ -43,6 +43,8 @@ export interface WriteJob<Result> {
   readonly atOnce?: boolean;
   /** Commits with synchronous=FULL, so that this and every earlier commit survive a power loss. Default false. */
   readonly durable?: boolean;
+  /** Is told how long the transaction took, from BEGIN to the end of COMMIT, before `run` resolves. */
+  readonly took?: ((durationMs: number) => void) | undefined;
   /** Runs inside the transaction, in a few milliseconds. What it throws rolls the transaction back. */
   readonly body: (db: Sqlite) => Result;
 }
@@ -58,6 +60,7 @@ interface QueuedJob {
   readonly name: string;
   readonly durable: boolean;
   readonly queuedMs: number;
+  readonly took: ((durationMs: number) => void) | undefined;
   readonly body: (db: Sqlite) => unknown;
   resolve(result: unknown): void;
   reject(error: unknown): void;
@@ -124,13 +127,21 @@ export class Writer {
    * SQLite's error as cause; `ASYNC_BODY`, `TRANSACTION_LOST` for a body that breaks the rules; `WRITER_CLOSED`. In all
    * these cases nothing was written, and the writer goes on.
    */
-  run<Result>({ name, priority = "normal", atOnce = false, durable = false, body }: WriteJob<Result>): Promise<Result> {
+  run<Result>({
+    name,
+    priority = "normal",
+    atOnce = false,
+    durable = false,
+    took,
+    body,
+  }: WriteJob<Result>): Promise<Result> {
     if (this.#closed) return Promise.reject(storageErrors.writerClosed({ name }));
     return new Promise<Result>((resolve, reject) => {
       (priority === "high" ? this.#high : this.#normal).push({
         name,
         durable,
         queuedMs: this.#clock.monotonicMs(),
+        took,
         body,
         resolve: (result) => resolve(result as Result),
         reject,
@@ -323,10 +334,12 @@ export class Writer {
       job.reject(typed === error ? storageErrors.commitFailed({ name: job.name, cause: error }) : typed);
       return;
     }
+    const durationMs = this.#clock.monotonicMs() - startedMs;
+    job.took?.(durationMs);
     job.resolve(result);
     if (!changed) return; // Nothing was written, and nothing synced.
     this.#uncovered = !job.durable;
-    this.#tell({ name: job.name, durationMs: this.#clock.monotonicMs() - startedMs });
+    this.#tell({ name: job.name, durationMs });
   }
 
   #undo(job: QueuedJob): void {
