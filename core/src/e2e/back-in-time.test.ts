@@ -209,7 +209,8 @@ describe("a database that was restored from a backup", () => {
     }
   });
 
-  it("does not go on without the one who has found it out, which came to be what it is after the backup", async () => {
+  /** b as it was before a was reset, and before it made something that a has got. */
+  async function restoredFromBeforeAReset() {
     const a = await library.device("a", patient);
     const b = await library.device("b", { dial: ["a"], ...patient });
     await write(b, "before-the-backup");
@@ -222,9 +223,13 @@ describe("a database that was restored from a backup", () => {
     await library.settle(a, later);
     await write(later, "after-the-backup");
     await library.settle(a, later);
-    const { origin } = await statusOf(a);
     await later.tidemark.stop();
     await library.clock.advance(60_000);
+    return { a, backup, origin: (await statusOf(a)).origin };
+  }
+
+  it("does not go on without the one who has found it out, which came to be what it is after the backup", async () => {
+    const { a, backup, origin } = await restoredFromBeforeAReset();
     // The hello is all that it hears at first; by that a has been reset, and has more of b than b.
     library.network.loseAfter({ from: "a", to: "b" }, { frames: 3 });
     const back = await library.device("b", { database: backup, dial: ["a"], ...patient });
@@ -237,6 +242,27 @@ describe("a database that was restored from a backup", () => {
     }
     expect((await statusOf(a)).origin).toBe(origin);
     expect(await membersOn(back)).toEqual(["a"]);
+  });
+
+  it("does not count what it has lost as had where it goes on alone", async () => {
+    const { a, backup, origin } = await restoredFromBeforeAReset();
+    // As if all others that it knows had told it, and were gone for good.
+    onFile(
+      backup,
+      "UPDATE tidemark_member SET removed_kind = 'replaced', removed_hlc = join_hlc + 1, removed_by = origin",
+    );
+    onFile(backup, "UPDATE tidemark_member SET removed_kind = 'regressed' WHERE device = 'b'");
+    const back = await library.device("b", { database: backup, random: new SeededRandom(2), ...patient });
+    await library.clock.advance(60_000);
+    expect(await statusOf(back)).toMatchObject({ membership: "member", peers: [] });
+    const again = await library.restart("b", back, { dial: ["a"], ...patient });
+    await library.clock.advance(20_000);
+    await library.settle(a, again);
+    for (const kernel of [a, again]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual(["after-the-backup", "before-the-backup"]);
+    }
+    // Of the two it is a that had to return, and has brought along what b had lost.
+    expect((await statusOf(a)).origin).not.toBe(origin);
   });
 
   it("is found out by its session token where it has nothing to be found out by otherwise", async () => {

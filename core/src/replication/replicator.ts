@@ -248,7 +248,11 @@ export class Replicator implements TransportHost, SessionObserver {
       .then((settled) => {
         this.#tellReadyAgain();
         if (settled.length === 0) return;
-        for (const session of this.#sessions) session.wake();
+        for (const session of this.sessions) {
+          // Whose sponsor is gone for good, and of whom nobody here has heard, has to hear so in an introduction.
+          if (session.claimsUnknown) session.close("a removal was settled meanwhile", this.#retryDelayMs);
+          else session.wake();
+        }
         this.acknowledge();
       })
       .catch((error: unknown) => this.#library.deps.logger.warn("A removal could not be settled yet", { error }))
@@ -285,14 +289,18 @@ export class Replicator implements TransportHost, SessionObserver {
       else if (session.peerRemoval?.kind === "removed") {
         session.fail(replicationErrors.memberRemoved({ device: session.peerDevice, self: false }));
       } else if (session.isOutdated) {
-        session.close("one of both has been removed", settings.replication.retryDelayMs);
+        session.close("one of both has been removed", this.#retryDelayMs);
       } else session.tellNews();
     }
   }
 
+  get #retryDelayMs(): number {
+    return this.#library.deps.settings.replication.retryDelayMs;
+  }
+
   #plainDecision(error: TidemarkError, retryable: boolean): CatchUpDecision {
     if (!retryable) return { action: "give-up", reason: error.why };
-    return { action: "retry", delayMs: this.#library.deps.settings.replication.retryDelayMs };
+    return { action: "retry", delayMs: this.#retryDelayMs };
   }
 
   /** A peer that failed is left alone until its time has come. */

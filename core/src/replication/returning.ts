@@ -116,7 +116,9 @@ export async function carryOn(library: LocalLibrary): Promise<Member> {
     saveMember(tx.db, { origin, deviceId, name, joinHlc: hlc, sponsor: before.origin });
     members.load(tx.db);
     const self = members.byOrigin(origin)!;
-    raiseVector(tx.db, self.num, loadVector(tx.db, before.num).set(before.num, hlc));
+    // Of what it was itself it has all, unless its database has gone back in time: then what is stable is sure, and no more.
+    const own = before.removal?.kind === "regressed" ? Math.max(tx.floor, before.joinHlc!) : hlc;
+    raiseVector(tx.db, self.num, loadVector(tx.db, before.num).set(before.num, own));
     tx.db.prepare("UPDATE tidemark_state SET self = ?").run(self.num);
     return self;
   });

@@ -163,6 +163,13 @@ export class Session {
     return this.#peer?.toldOrigin ?? null;
   }
 
+  /** Whether the peer says that it is a member, and its join was never heard of here, nor a removal. */
+  get claimsUnknown(): boolean {
+    const told = this.toldOrigin;
+    const member = told === null ? undefined : this.#library.deps.members.byOrigin(told);
+    return told !== null && (member?.joinHlc ?? null) === null && (member?.removal ?? null) === null;
+  }
+
   get state(): PeerState {
     return this.#state;
   }
