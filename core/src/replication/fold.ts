@@ -17,7 +17,7 @@ import {
   lastInOutbox,
   type OutboxEntry,
   PendingDeaths,
-  readOutbox,
+  readSlice,
   removeFromOutbox,
   SUSPECT,
 } from "../storage/outbox.js";
@@ -111,12 +111,11 @@ export class Fold {
     this.#deps = deps;
   }
 
-  /** Folds up to `limit` entries. A device that is not a member yet leaves its outbox alone. */
+  /** Folds about `limit` entries. A device that is not a member yet leaves its outbox alone. */
   run(tx: LogTransaction, limit: number): FoldResult {
     if (tx.self === null) return NOTHING;
-    const entries = readOutbox(tx.db, limit);
+    const { entries, whole: emptied } = readSlice(tx.db, limit);
     if (entries.length === 0) return NOTHING;
-    const emptied = entries.length < limit;
     const alone = isAlone(this.#deps.members, tx.self);
     const anyAside = anyWaiting(tx.db) || anyParked(tx.db) || anyExtra(tx.db);
     if (alone && !anyAside && !this.#mayBeLate(tx.db, entries)) {

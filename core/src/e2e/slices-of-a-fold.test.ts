@@ -1,0 +1,63 @@
+import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
+import { afterEach, beforeEach, expect, it } from "vitest";
+import { query, TestLibrary } from "./library.test-support.js";
+
+// Large transactions are folded in several slices. Where one ends is nobody's business.
+
+@Entity()
+class Folder {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @ManyToOne(() => Folder, { nullable: true, deferrable: "INITIALLY DEFERRED" }) parent!: Folder | null;
+  @ManyToMany(() => Folder) @JoinTable() links!: Folder[];
+}
+
+let library: TestLibrary;
+beforeEach(() => {
+  library = new TestLibrary({
+    entities: [Folder],
+    declarations: [{ entity: Folder, ownership: { kind: "shared" } }],
+  });
+});
+afterEach(() => library.dispose());
+
+const BEFORE_THE_END = [1_997, 1_998, 1_999, 2_000];
+
+it.each(
+  BEFORE_THE_END.flatMap((count) => [
+    {
+      count,
+      change: "UPDATE folder SET uuid = 'after' WHERE uuid = 'before'",
+      links: [{ one: "after", other: "other" }],
+    },
+    { count, change: "INSERT OR REPLACE INTO folder (id, uuid) VALUES (9000, 'after')", links: [] },
+  ]),
+)(
+  "lets a row inherit what refers to the one whose place it takes, behind $count changes: $change",
+  async ({ count, change, links }) => {
+    const { a, b } = await library.pair();
+    await a.dataSource.query(
+      "INSERT INTO folder (id, uuid, parentId) VALUES (9000, 'before', NULL), (9001, 'other', 9000)",
+    );
+    await a.dataSource.query("INSERT INTO folder_links_folder VALUES (9000, 9001)");
+    await library.settle(a, b);
+    await a.dataSource.transaction(async (manager) => {
+      await manager.query(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < ${count})
+      INSERT INTO folder (id, uuid) SELECT n, 'f' || n FROM s`);
+      await manager.query(change);
+    });
+    await library.settle(a, b);
+    for (const { database } of [a, b]) {
+      expect(
+        query(
+          database,
+          `SELECT o.uuid AS one, t.uuid AS other FROM folder_links_folder
+         JOIN folder o ON o.id = folderId_1 JOIN folder t ON t.id = folderId_2`,
+        ),
+      ).toEqual(links);
+      expect(query(database, "SELECT p.uuid FROM folder c JOIN folder p ON p.id = c.parentId")).toEqual([
+        { uuid: "after" },
+      ]);
+    }
+  },
+);
