@@ -3,7 +3,7 @@ import { FoldSlice } from "./fold-slice.js";
 
 /** The sizes of slices, with an application that writes so many entries before each of them. */
 function sizesWith(written: readonly number[]): { readonly sizes: number[]; readonly emptied: boolean[] } {
-  const slice = new FoldSlice();
+  const slice = new FoldSlice(2_000);
   const sizes: number[] = [];
   const emptied: boolean[] = [];
   let outbox = 0;

@@ -70,7 +70,7 @@ export class LocalLibrary {
   /** Whether a transform has resolved references, the last time that there were any. */
   resolvesReferences = false;
   #batches = 0;
-  readonly #foldSlice = new FoldSlice();
+  readonly #foldSlice: FoldSlice;
   #folding: Promise<void> | null = null;
   readonly #retry = new Set<SyncModel>();
   /** Whether the clock has moved in this run. */
@@ -78,6 +78,7 @@ export class LocalLibrary {
 
   constructor(deps: LocalLibraryDeps) {
     this.deps = deps;
+    this.#foldSlice = new FoldSlice(deps.settings.replication.pageRecords);
   }
 
   get encodeDeps(): EncodeDeps {
