@@ -8,6 +8,7 @@ import { LifeReader } from "./life-reader.js";
 import { orRefused } from "./newcomers-refused.js";
 import type { SettledBlock } from "./settled-block.js";
 import type { TargetLookup } from "./target-lookup.js";
+import { targetsFirst } from "./targets-first.js";
 import { isDictionary, type WireDictionary } from "./wire-block.js";
 import { bindWireValue, isRawTextTag } from "./wire-value.js";
 
@@ -44,17 +45,19 @@ export function insertBlock({ tx, block, from, to, lookup, reader, writer }: Ins
   const known = knownHere({ db, model, identities, ascending: true, reader });
   const targets = targetsOf({ tx, block, from, to, lookup });
   const short = rowsOfShortWay({ block, from, to, known, targets });
-  const rows: number[] = [];
+  const fit: number[] = [];
   const rest: number[] = [];
-  for (let row = from; row < to; row++) (short[row - from] === 1 ? rows : rest).push(row);
-  if (rows.length === 0) return rest;
+  for (let row = from; row < to; row++) (short[row - from] === 1 ? fit : rest).push(row);
+  if (fit.length === 0) return rest;
 
-  const inserted = rest.length === 0 ? identities : rows.map((row) => block.identities[row]!);
+  const ownTargets = targets.filter(({ column }) => column.reference!.target === model);
+  const rows = ownTargets.length === 0 ? fit : targetsFirst(fit, (row) => targetsWithin(ownTargets, row));
+  const inserted = rows.map((row) => block.identities[row]!);
   const integerKeys = model.localKey!.kind === "integer";
   const keys: readonly LocalKey[] = integerKeys ? keysAfter(writer.highestKey(), rows.length) : inserted;
   // Before anything is written, so that records may refer to each other.
   const own = new Map<number, LocalKey>();
-  if (targets.some(({ column }) => column.reference!.target === model)) {
+  if (ownTargets.length > 0) {
     for (let place = 0; place < rows.length; place++) own.set(rows[place]!, keys[place]!);
   }
   const bound = model.columns.map((column, index) =>
@@ -122,6 +125,11 @@ function targetsOf({
     });
     return { column, at: dictionary.at, keys, rows };
   });
+}
+
+/** The rows of the stretch that a row refers to. */
+function targetsWithin(targets: readonly Targets[], row: number): readonly number[] {
+  return targets.flatMap(({ at, rows }) => rows[at[row]! - 1] ?? []);
 }
 
 /** 1 for each row of the stretch that can be inserted as it came: whoever refers to one that can't, can't either. */

@@ -23,6 +23,7 @@ import {
 } from "./record-state.js";
 import { stampGroup } from "./stamp-group.js";
 import type { TargetLookup } from "./target-lookup.js";
+import { targetsFirst } from "./targets-first.js";
 import { bindWireValue, isRawTextTag } from "./wire-value.js";
 
 /**
@@ -72,7 +73,8 @@ export function insertNewcomers(options: NewcomersOptions): {
   if (newcomers.size === 0) return nothing;
   orRefused(() => {
     for (const [model, group] of newcomers.byModel) {
-      writer(model).insertAll([...group.values()].map((newcomer) => newcomers.row(model, newcomer)));
+      const ordered = newcomers.targetsFirst(model, group);
+      writer(model).insertAll(ordered.map((newcomer) => newcomers.row(model, newcomer)));
     }
   });
   const inserted = new Map<SyncModel, number>();
@@ -122,6 +124,17 @@ class Newcomers {
 
   has(record: IncomingRecord): boolean {
     return this.byModel.get(record.model)?.get(record.record)?.incoming === record;
+  }
+
+  /** Those of one model, in the order in which they are best inserted. */
+  targetsFirst(model: SyncModel, group: ReadonlyMap<string, Newcomer>): readonly Newcomer[] {
+    const own = model.references.filter(({ reference }) => reference!.target === model);
+    const all = [...group.values()];
+    if (own.length === 0) return all;
+    const places = own.map((column) => positionOf(model, column));
+    return targetsFirst(all, ({ incoming }) =>
+      places.flatMap((place) => group.get(incoming.values[place] as string) ?? []),
+    );
   }
 
   /** The row as the table takes it: the integer key if there is one, the identity, the columns in their order. */

@@ -7,6 +7,7 @@ import { prepared } from "../storage/statements.js";
 import { byModel } from "./by-model.js";
 import { isLiving } from "./record-state.js";
 import type { TargetLookup } from "./target-lookup.js";
+import { targetsFirst } from "./targets-first.js";
 import { decodeWireValue } from "./wire-value.js";
 import type { WorkingRecord, WorkingReference, WorkingSet } from "./working-set.js";
 
@@ -77,7 +78,7 @@ export function writeRows({ db, set, reader, writer, lookup, outside, touched }:
   const [first, later] = partition(changes, (record) => removals.length > 0 && record.references.length > 0);
   for (const record of first) attempt(record, change);
   for (const record of removals.sort((a, b) => b.model.level - a.model.level)) attempt(record, remove);
-  for (const record of insertions.sort((a, b) => a.model.level - b.model.level)) attempt(record, insert);
+  for (const record of targetsFirst(byLevel(insertions), targetsAmong(insertions))) attempt(record, insert);
   for (const record of later) attempt(record, change);
 
   // Once more, as long as it helps: what stood in the way may have moved.
@@ -207,6 +208,16 @@ function keepValues(db: Sqlite, removals: readonly WorkingRecord[], reader: Reco
       for (const reference of record.references) record.values[reference.index] = reference.target;
     }
   }
+}
+
+function byLevel(records: readonly WorkingRecord[]): readonly WorkingRecord[] {
+  return records.toSorted((a, b) => a.model.level - b.model.level);
+}
+
+function targetsAmong(records: readonly WorkingRecord[]): (record: WorkingRecord) => readonly WorkingRecord[] {
+  const among = new Set(records);
+  return ({ references }) =>
+    references.flatMap(({ holds, working }) => (holds && working !== null && among.has(working) ? working : []));
 }
 
 /** New integer keys are assigned before anything is written, so that records of one batch may refer to each other. */
