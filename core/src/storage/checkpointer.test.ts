@@ -1,41 +1,60 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { Worker } from "node:worker_threads";
 import { noopLogger } from "@tidemark/plugin-api";
 import Database from "better-sqlite3";
-import { afterEach, beforeEach, expect, it } from "vitest";
+import { afterEach, beforeEach, expect, it, vi } from "vitest";
 import { ManualClock } from "../testing/manual-clock.js";
-import { Checkpointer } from "./checkpointer.js";
+import { Checkpointer, type CheckpointerOptions } from "./checkpointer.js";
 import type { Sqlite } from "./database.js";
 
 let directory: string;
+let path: string;
 let db: Sqlite;
 let checkpointer: Checkpointer;
 let clock: ManualClock;
 
 beforeEach(() => {
   directory = mkdtempSync(join(tmpdir(), "tidemark-checkpointer-"));
-  const path = join(directory, "a.sqlite");
+  path = join(directory, "a.sqlite");
   db = new Database(path);
   db.exec("PRAGMA journal_mode = WAL; CREATE TABLE t (x BLOB)");
   clock = new ManualClock();
-  checkpointer = new Checkpointer({
+  checkpointer = create();
+});
+
+function create(options: Partial<CheckpointerOptions> = {}): Checkpointer {
+  return new Checkpointer({
     path,
     key: undefined,
     ownDriver: false,
     connections: [db],
     clock,
     logger: noopLogger,
+    ...options,
   });
-});
+}
 
 afterEach(async () => {
+  vi.restoreAllMocks();
   await checkpointer.close();
   db.close();
   rmSync(directory, { recursive: true, force: true });
 });
 
-const limit = () => db.pragma("wal_autocheckpoint", { simple: true });
+const limitOf = (connection: Sqlite) => connection.pragma("wal_autocheckpoint", { simple: true });
+const limit = () => limitOf(db);
+
+/** As many commits at once as begin a spell. */
+function beginSpell(): void {
+  for (let commits = 0; commits < 200; commits++) checkpointer.committed();
+}
+
+/** The threads that are started from here on. */
+function watchThreads(): Worker[] {
+  return vi.spyOn(Worker.prototype, "unref").mock.contexts as Worker[];
+}
 
 it("takes checkpoints over from the writing connection, and gives them back", async () => {
   await checkpointer.during(async () => {
@@ -77,14 +96,7 @@ it("gives the limit back when the work fails, and asks for nothing outside of it
 });
 
 it("leaves an application with a driver of its own to SQLite", async () => {
-  const other = new Checkpointer({
-    path: "unused",
-    key: undefined,
-    ownDriver: true,
-    connections: [db],
-    clock,
-    logger: noopLogger,
-  });
+  const other = create({ path: "unused", ownDriver: true });
   await other.during(async () => {
     for (let slice = 0; slice < 12; slice++) await other.room();
     expect(limit()).toBe(1_000);
@@ -123,4 +135,41 @@ it("takes checkpoints over while commits come thick and fast, and lets the log b
   await clock.advance(5_000);
   expect(limit()).toBe(1_000);
   expect(clock.pendingTimers).toBe(0);
+});
+
+it("ends a spell while the application walks through a result, and gives its limit back afterwards", async () => {
+  const application = new Database(path);
+  try {
+    checkpointer = create({ connections: [db, application] });
+    db.exec("INSERT INTO t VALUES (1), (2)");
+    beginSpell();
+    expect([db, application].map(limitOf)).toEqual([0, 0]);
+    const rows = application.prepare("SELECT x FROM t").iterate();
+    rows.next();
+    await clock.advance(5_000);
+    expect(limit()).toBe(1_000);
+    checkpointer.committed();
+    rows.return?.();
+    expect(limitOf(application)).toBe(0);
+    checkpointer.committed();
+    expect(limitOf(application)).toBe(1_000);
+  } finally {
+    application.close();
+  }
+});
+
+it("lets go of who waits when the end of the log can't be written", async () => {
+  const threads = watchThreads();
+  const pragma = db.pragma.bind(db);
+  const refused = vi.spyOn(db, "pragma").mockImplementation((source, options) => {
+    if (source.startsWith("wal_checkpoint")) throw new Error("disk I/O error");
+    return pragma(source, options);
+  });
+  beginSpell();
+  threads[0]?.emit("message", { ahead: 5_000, pages: 5_000 });
+  const room = checkpointer.room();
+  refused.mockClear();
+  threads[0]?.emit("message", { ahead: 0, pages: 5_000 });
+  expect(refused).toHaveBeenCalled();
+  await room;
 });

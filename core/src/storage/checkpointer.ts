@@ -72,6 +72,8 @@ export class Checkpointer {
   #spell: Subscription | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
   #ended: Promise<unknown> = Promise.resolve();
+  /** Limits that are still to be set: a connection refuses while the application walks through a result on it. */
+  readonly #unset = new Map<Sqlite, number>();
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
@@ -106,6 +108,7 @@ export class Checkpointer {
     this.#spell = null;
     this.#end();
     await this.#ended;
+    this.#setLimits();
   }
 
   /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
@@ -123,6 +126,7 @@ export class Checkpointer {
 
   /** Call after each commit. */
   committed(): void {
+    if (this.#unset.size > 0) this.#setLimits();
     const now = this.#options.clock.monotonicMs();
     if (this.#spell === null && now - this.#countedFromMs > SPELL_MS) {
       this.#commits = 0;
@@ -190,8 +194,14 @@ export class Checkpointer {
    * write. Here nobody writes, and little is left.
    */
   #finish(): void {
-    const [connection] = this.#options.connections;
-    if (connection.open && !connection.inTransaction) connection.pragma("wal_checkpoint(PASSIVE)");
+    const { connections, logger } = this.#options;
+    const [connection] = connections;
+    try {
+      if (connection.open && !connection.inTransaction) connection.pragma("wal_checkpoint(PASSIVE)");
+    } catch (error) {
+      // Of a disk that is full or broken the next COMMIT tells whom it concerns.
+      logger.debug("A checkpoint failed", { error });
+    }
   }
 
   #endUnlessNeeded(): void {
@@ -204,9 +214,9 @@ export class Checkpointer {
     this.#worker = null;
     this.#busy = false;
     this.#ahead = 0;
-    this.#limit(AUTOCHECKPOINT_PAGES);
-    this.#release();
     this.#ended = worker.terminate();
+    this.#release();
+    this.#limit(AUTOCHECKPOINT_PAGES);
   }
 
   #release(): void {
@@ -214,8 +224,19 @@ export class Checkpointer {
   }
 
   #limit(pages: number): void {
-    for (const connection of this.#options.connections) {
-      if (connection.open) connection.pragma(`wal_autocheckpoint = ${pages}`);
+    for (const connection of this.#options.connections) this.#unset.set(connection, pages);
+    this.#setLimits();
+    if (this.#unset.size > 0) this.#options.logger.debug("A busy connection gets its checkpoint limit later");
+  }
+
+  #setLimits(): void {
+    for (const [connection, pages] of this.#unset) {
+      try {
+        if (connection.open) connection.pragma(`wal_autocheckpoint = ${pages}`);
+        this.#unset.delete(connection);
+      } catch {
+        // Tried again after the next commit.
+      }
     }
   }
 }
