@@ -173,3 +173,41 @@ it("lets go of who waits when the end of the log can't be written", async () => 
   expect(refused).toHaveBeenCalled();
   await room;
 });
+
+it("asks the next thread after one that has failed", async () => {
+  const paths = [join(directory, "missing", "a.sqlite"), path];
+  checkpointer = new Checkpointer({
+    get path() {
+      return paths.shift() ?? path;
+    },
+    key: undefined,
+    ownDriver: false,
+    connections: [db],
+    clock,
+    logger: noopLogger,
+  });
+  beginSpell();
+  checkpointer.committed();
+  expect(limit()).toBe(0);
+  while (limit() === 0) await new Promise((resolve) => setImmediate(resolve));
+  expect(checkpointer.checkpoints).toBe(0);
+  await clock.advance(10_000);
+
+  beginSpell();
+  checkpointer.committed();
+  expect(limit()).toBe(0);
+  while (checkpointer.checkpoints === 0) await new Promise((resolve) => setImmediate(resolve));
+});
+
+it("takes nothing that an ended thread still says for its successor's", async () => {
+  const threads = watchThreads();
+  await checkpointer.during(async () => {
+    for (let slice = 0; slice < 10; slice++) await checkpointer.room();
+  });
+  beginSpell();
+  expect(threads).toHaveLength(2);
+  threads[0]?.emit("error", new Error("at last"));
+  expect(limit()).toBe(0);
+  threads[0]?.emit("message", { ahead: 5_000, pages: 5_000 });
+  expect(checkpointer.checkpoints).toBe(0);
+});

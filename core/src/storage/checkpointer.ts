@@ -164,15 +164,19 @@ export class Checkpointer {
   #begin(): void {
     const { path, key, ownDriver, logger } = this.#options;
     if (ownDriver || this.#worker !== null) return;
+    let worker: Worker;
     try {
       const driver = createRequire(import.meta.url).resolve("better-sqlite3");
-      this.#worker = new Worker(WORKER, { eval: true, workerData: { path, key, driver } });
+      worker = new Worker(WORKER, { eval: true, workerData: { path, key, driver } });
     } catch (error) {
       logger.debug("Checkpoints stay on the loop", { error });
       return;
     }
-    this.#worker.unref();
-    this.#worker.on("message", ({ ahead, pages = 0, error }: { ahead: number; pages?: number; error?: string }) => {
+    this.#worker = worker;
+    worker.unref();
+    // What a thread says that has been ended meanwhile is not about its successor.
+    worker.on("message", ({ ahead, pages = 0, error }: { ahead: number; pages?: number; error?: string }) => {
+      if (this.#worker !== worker) return;
       this.#busy = false;
       this.#ahead = ahead;
       this.#checkpoints += 1;
@@ -180,11 +184,10 @@ export class Checkpointer {
       if (pages > MOST_PAGES_AHEAD && ahead <= MOST_PAGES_AHEAD && this.#works === 0) this.#finish();
       this.#release();
     });
-    this.#worker.on("error", (error) => {
+    worker.on("error", (error) => {
+      if (this.#worker !== worker) return;
       logger.debug("The thread for checkpoints has failed", { error });
-      this.#worker = null;
-      this.#limit(AUTOCHECKPOINT_PAGES);
-      this.#release();
+      this.#end();
     });
     this.#limit(0);
   }
