@@ -211,3 +211,29 @@ it("takes nothing that an ended thread still says for its successor's", async ()
   threads[0]?.emit("message", { ahead: 5_000, pages: 5_000 });
   expect(checkpointer.checkpoints).toBe(0);
 });
+
+it("writes only the last few pages of the log on the loop, and not at each answer of the thread", async () => {
+  const threads = watchThreads();
+  const pragmas = vi.spyOn(db, "pragma");
+  const written = () => pragmas.mock.calls.filter(([source]) => source === "wal_checkpoint(PASSIVE)").length;
+  const answer = (ahead: number, pages: number) => threads[0]?.emit("message", { ahead, pages });
+  beginSpell();
+  // Some reader holds it back.
+  for (let pages = 3_001; pages < 4_000; pages += 100) answer(pages - 1_000, pages);
+  expect(written()).toBe(0);
+  // Others have written while the thread was at work.
+  db.exec("INSERT INTO t VALUES (zeroblob(1000000))");
+  answer(0, 4_000);
+  expect(written()).toBe(0);
+
+  db.pragma("wal_checkpoint(TRUNCATE)");
+  db.exec("INSERT INTO t VALUES (zeroblob(100000))");
+  // A reader at the end of the log lets all of it into the file, and doesn't let it begin anew.
+  for (let pages = 4_000; pages <= 7_000; pages += 100) answer(0, pages);
+  expect(written()).toBe(1);
+  answer(0, 7_001);
+  expect(written()).toBe(2);
+  answer(0, 10);
+  answer(0, 3_001);
+  expect(written()).toBe(3);
+});

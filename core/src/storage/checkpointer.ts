@@ -24,6 +24,8 @@ export interface CheckpointerOptions {
 
 /** Pages that may wait in the write-ahead log before the writer pauses. */
 const MOST_PAGES_AHEAD = 3_000;
+/** Pages that are written into the file at once, on the loop, so that the log begins anew. */
+const LAST_PAGES = 100;
 /** Slices before it is worth starting a thread. */
 const SLICES_BEFORE = 10;
 /** Slices from one checkpoint to the next: pages that change again and again need to be written into the file once. */
@@ -58,6 +60,8 @@ export class Checkpointer {
   #worker: Worker | null = null;
   #busy = false;
   #ahead = 0;
+  /** Pages in the log when its end is next written into the file. */
+  #finishAt = MOST_PAGES_AHEAD;
   #checkpoints = 0;
   #waiting: (() => void)[] = [];
   /** Works that are under way: one may begin during another. */
@@ -181,7 +185,8 @@ export class Checkpointer {
       this.#ahead = ahead;
       this.#checkpoints += 1;
       if (error !== undefined) logger.debug("A checkpoint failed", { error });
-      if (pages > MOST_PAGES_AHEAD && ahead <= MOST_PAGES_AHEAD && this.#works === 0) this.#finish();
+      if (pages <= MOST_PAGES_AHEAD) this.#finishAt = MOST_PAGES_AHEAD;
+      if (pages > this.#finishAt && ahead <= LAST_PAGES && this.#works === 0) this.#finish(pages);
       this.#release();
     });
     worker.on("error", (error) => {
@@ -193,14 +198,20 @@ export class Checkpointer {
   }
 
   /**
-   * The log begins anew only when somebody writes and all of it is in the file; a thread never gets there while others
-   * write. Here nobody writes, and little is left.
+   * The log begins anew only when somebody writes while all of it is in the file; a thread never gets there while others
+   * write. Here nobody writes, so the little that is left is written at once. A reader may still keep the log from beginning
+   * anew: then it is tried again when the log has grown by as much once more, not at every answer.
    */
-  #finish(): void {
+  #finish(pages: number): void {
     const { connections, logger } = this.#options;
     const [connection] = connections;
     try {
-      if (connection.open && !connection.inTransaction) connection.pragma("wal_checkpoint(PASSIVE)");
+      if (!connection.open || connection.inTransaction) return;
+      // Counts only: while the thread was at work, others have written. (SQLite before 3.51 writes here what is left.)
+      const [left] = connection.pragma("wal_checkpoint(NOOP)") as [{ log: number; checkpointed: number }];
+      if (left.log - left.checkpointed > LAST_PAGES) return;
+      this.#finishAt = pages + MOST_PAGES_AHEAD;
+      connection.pragma("wal_checkpoint(PASSIVE)");
     } catch (error) {
       // Of a disk that is full or broken the next COMMIT tells whom it concerns.
       logger.debug("A checkpoint failed", { error });
