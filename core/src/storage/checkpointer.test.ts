@@ -158,6 +158,37 @@ it("ends a spell while the application walks through a result, and gives its lim
   }
 });
 
+it("gives each connection the limit back that it had", async () => {
+  const application = new Database(path);
+  try {
+    checkpointer = create({ connections: [db, application] });
+    application.pragma("wal_autocheckpoint = 77");
+    beginSpell();
+    expect([db, application].map(limitOf)).toEqual([0, 0]);
+    await clock.advance(5_000);
+    expect([db, application].map(limitOf)).toEqual([1_000, 77]);
+
+    // The next spell begins before the application has got back what it had.
+    beginSpell();
+    const rows = application.prepare("SELECT 1 UNION SELECT 2").iterate();
+    rows.next();
+    await clock.advance(5_000);
+    beginSpell();
+    rows.return?.();
+    checkpointer.committed();
+    expect([db, application].map(limitOf)).toEqual([0, 0]);
+    await checkpointer.close();
+    expect([db, application].map(limitOf)).toEqual([1_000, 77]);
+
+    application.pragma("wal_autocheckpoint = 0");
+    beginSpell();
+    await checkpointer.close();
+    expect([db, application].map(limitOf)).toEqual([1_000, 0]);
+  } finally {
+    application.close();
+  }
+});
+
 it("lets go of who waits when the end of the log can't be written", async () => {
   const threads = watchThreads();
   const pragma = db.pragma.bind(db);

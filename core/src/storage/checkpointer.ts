@@ -30,8 +30,6 @@ const LAST_PAGES = 100;
 const SLICES_BEFORE = 10;
 /** Slices from one checkpoint to the next: pages that change again and again need to be written into the file once. */
 const SLICES_BETWEEN = 4;
-/** SQLite's own limit, at other times. */
-const AUTOCHECKPOINT_PAGES = 1_000;
 /** So many commits within so long begin a spell of many, and fewer in the longer time end it. */
 const SPELL_COMMITS = 200;
 const SPELL_MS = 1_000;
@@ -76,8 +74,10 @@ export class Checkpointer {
   #spell: Subscription | null = null;
   #askedMs = Number.NEGATIVE_INFINITY;
   #ended: Promise<unknown> = Promise.resolve();
-  /** Limits that are still to be set: a connection refuses while the application walks through a result on it. */
-  readonly #unset = new Map<Sqlite, number>();
+  /** What connections had before a thread took over: each application has its own reasons for it. */
+  readonly #ownLimits = new Map<Sqlite, number>();
+  /** Connections of which the limit is still to be set: they refuse while the application walks through a result. */
+  readonly #unset = new Set<Sqlite>();
 
   constructor(options: CheckpointerOptions) {
     this.#options = options;
@@ -194,7 +194,7 @@ export class Checkpointer {
       logger.debug("The thread for checkpoints has failed", { error });
       this.#end();
     });
-    this.#limit(0);
+    this.#limit();
   }
 
   /**
@@ -230,27 +230,40 @@ export class Checkpointer {
     this.#ahead = 0;
     this.#ended = worker.terminate();
     this.#release();
-    this.#limit(AUTOCHECKPOINT_PAGES);
+    this.#limit();
   }
 
   #release(): void {
     for (const resolve of this.#waiting.splice(0)) resolve();
   }
 
-  #limit(pages: number): void {
-    for (const connection of this.#options.connections) this.#unset.set(connection, pages);
+  /** No limit while there is a thread, and the connection's own otherwise. */
+  #limit(): void {
+    for (const connection of this.#options.connections) this.#unset.add(connection);
     this.#setLimits();
     if (this.#unset.size > 0) this.#options.logger.debug("A busy connection gets its checkpoint limit later");
   }
 
   #setLimits(): void {
-    for (const [connection, pages] of this.#unset) {
+    for (const connection of this.#unset) {
       try {
-        if (connection.open) connection.pragma(`wal_autocheckpoint = ${pages}`);
+        if (connection.open) this.#setLimit(connection);
         this.#unset.delete(connection);
       } catch {
         // Tried again after the next commit.
       }
+    }
+  }
+
+  #setLimit(connection: Sqlite): void {
+    const own = this.#ownLimits.get(connection);
+    if (this.#worker === null) {
+      if (own !== undefined) connection.pragma(`wal_autocheckpoint = ${own}`);
+      this.#ownLimits.delete(connection);
+    } else if (own === undefined) {
+      const pages = connection.pragma("wal_autocheckpoint", { simple: true }) as number;
+      connection.pragma("wal_autocheckpoint = 0");
+      this.#ownLimits.set(connection, pages);
     }
   }
 }
