@@ -363,6 +363,7 @@ export class Applier {
     const { db } = tx;
     const order = this.#deps.members.order;
     const waits = anyWaiting(db);
+    if (waits) this.#addWaiting(db, set);
     const healed: { model: string; record: string }[] = [];
     let pending = set.records.slice();
     let expanded = 0;
@@ -412,6 +413,24 @@ export class Applier {
     return { models: counts.models, healed, touched, inserted: counts.inserted, anyQuarantined: anyQuarantined(db) };
   }
 
+  /**
+   * Of rows about which something came, the references that read NULL and of which nothing came: their targets may come
+   * with it, and when the row leaves its table, what they refer to is kept with its values.
+   */
+  #addWaiting(db: Sqlite, set: WorkingSet): void {
+    const rows = set.records.filter((working) => working.incoming && working.hadRow && working.parked === null);
+    for (const [model, group] of byModel(rows)) {
+      const names = group.map((working) => working.record);
+      for (const { record, column: number, target } of waitingOf(db, model.number, names)) {
+        const working = set.get(model.number, record)!;
+        const index = model.columns.findIndex((column) => column.number === number);
+        const column = model.columns[index];
+        if (!column?.reference || working.values[index] !== undefined || working.left?.has(index)) continue;
+        working.references.push({ column, index, target, working: null, found: null, standing: false, holds: false });
+      }
+    }
+  }
+
   /** Fills in the references that matter for each record, and what is known of their targets. */
   #readReferences(tx: LogTransaction, set: WorkingSet, pending: readonly WorkingRecord[], lookup: TargetLookup): void {
     const lives = new LifeReader(tx.db);
@@ -440,7 +459,8 @@ export class Applier {
         reference.working = set.get(target.number, reference.target) ?? null;
         if (reference.working !== null) continue;
         lives.want(target, reference.target);
-        if (!working.incoming) addTo(drawnIn, target, reference.target);
+        const came = working.incoming && working.values[reference.index] !== undefined;
+        if (!came) addTo(drawnIn, target, reference.target);
       }
     }
     lookup.expect(tx.db, drawnIn);

@@ -75,6 +75,10 @@ function keptValues(working: WorkingRecord): Map<number, WireValue> {
 
 function allValues(db: Sqlite, working: WorkingRecord, reader: RecordReader): Map<number, WireValue> {
   if (working.hasRow) {
+    // The row reads NULL where they do not hold.
+    for (const { index, target } of working.references) {
+      if (working.values[index] === undefined) working.values[index] = target;
+    }
     // A change that was refused: the row has the older values, the record is the row with the change laid over it.
     const row = reader.readByIdentity(db, working.model, [working.record]).get(working.record);
     if (row !== undefined)
