@@ -14,9 +14,14 @@ export async function giveUpPoisonedOrigin(library: LocalLibrary): Promise<boole
   if (!isPoisoned(library)) return false;
   const { members, fence, logger, clock } = library.deps;
   const fresh = await library.write("give up an origin from the future", (tx) => {
-    if (tx.self === null || !isPoisoned(library)) return [];
-    const self = members.byNumber(tx.self);
+    if (!isPoisoned(library)) return [];
     const hlc = fromPhysicalMs(clock.now());
+    if (tx.self === null) {
+      takeBack(tx.db, { limit: library.maxHlc, hlc });
+      members.load(tx.db);
+      return [];
+    }
+    const self = members.byNumber(tx.self);
     if (members.counted().length === 1) {
       setBack(tx.db, hlc);
       members.load(tx.db);
@@ -39,11 +44,14 @@ export async function giveUpPoisonedOrigin(library: LocalLibrary): Promise<boole
   return true;
 }
 
-/** Whether this device's clock has been where no peer would follow it, and its origin, or what it says of others, with it. */
+/**
+ * Whether this device's clock has been where no peer would follow it, and its origin, or what it says of others, with it.
+ * After a reset what it says is all that is left of that time.
+ */
 function isPoisoned({ deps: { connection, members }, maxHlc }: LocalLibrary): boolean {
   const { self, hlc } = readState(connection);
-  if (self === null || hlc <= maxHlc) return false;
-  return members.byNumber(self).removal === null || members.removed().some(({ removal }) => removal!.hlc > maxHlc);
+  const says = members.removed().some(({ removal }) => removal!.hlc > maxHlc);
+  return self === null ? says : hlc > maxHlc && (says || members.byNumber(self).removal === null);
 }
 
 /** What was said of members in that time has reached nobody. What a person has said stays said, from now on. */
