@@ -140,6 +140,8 @@ function resettable(world: World): readonly SimulatedDevice[] {
       device.watch.knowledge !== null &&
       !device.inTransaction &&
       !world.isNeeded(device) &&
+      // In a backup from before anybody had joined it is alone, and a reset founds another library.
+      !world.isConfined(device) &&
       sound.some((it) => it !== device),
   );
 }

@@ -238,8 +238,12 @@ export class World {
   }
 
   /** Whether a restored device has not met yet whom it is to meet first. */
+  isConfined({ name }: SimulatedDevice): boolean {
+    return this.#witnesses.has(name) && this.#isUnnoticed(name);
+  }
+
   get anyConfined(): boolean {
-    return [...this.#witnesses.keys()].some((name) => this.#isUnnoticed(name));
+    return this.devices.some((device) => this.isConfined(device));
   }
 
   /** Keeps a copy of the database of a device that has stopped. */
