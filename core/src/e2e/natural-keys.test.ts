@@ -116,3 +116,32 @@ it("lets a key that was deleted here and made again there live, without what it 
     ]);
   }
 });
+
+it("tells a delete of the one creation to whoever has both, so that what refers to it goes everywhere", async () => {
+  library = new TestLibrary({ entities: [Tag, Photo], declarations: shared({ entity: Tag, identity: "name" }, Photo) });
+  const a = await library.device("a");
+  const b = await library.device("b", { dial: ["a"] });
+  const c = await library.device("c", { dial: ["a", "b"] });
+  await library.settle(a, b, c);
+  const reach = async (one: string, other: string) => {
+    library.network.heal(one, other);
+    await library.clock.advance(20_000);
+  };
+  library.network.cut("a", "b");
+  library.network.cut("b", "c");
+  await tags(a).save({ name: "red" });
+  await library.settle(a, c);
+  library.network.cut("a", "c");
+  await library.clock.advance(1_000);
+  await tags(c).delete({ name: "red" });
+  await library.clock.advance(1_000);
+  await photos(a).save({ hash: "photo", tag: await tags(a).findOneByOrFail({ name: "red" }) });
+  await library.clock.advance(1_000);
+  await tags(b).save({ name: "red" });
+  // Now a has both creations, then b learns of the delete in between, and a last of all.
+  await reach("a", "b");
+  await reach("b", "c");
+  await reach("a", "c");
+  await library.clock.advance(60_000);
+  for (const kernel of [a, b, c]) expect(tagged(kernel)).toEqual([]);
+});

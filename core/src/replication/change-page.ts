@@ -7,7 +7,7 @@ import { prepared } from "../storage/statements.js";
 import { loadVector, REMOVAL_KNOWN, REMOVAL_SETTLED, removalOf, type Vector } from "../storage/vectors.js";
 import { type EncodeDeps, encodeRecords, type Outgoing } from "./encode-records.js";
 import { appendPage, isNews } from "./future-page.js";
-import { type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
+import { ANY_ORIGIN, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import { anyUnsent } from "./unsent.js";
 import type { WireRecords } from "./wire-records.js";
 
@@ -28,7 +28,17 @@ export interface ChangePage {
   readonly end: { readonly self: number; readonly vector: Vector } | null;
 }
 
-type LogRow = readonly [seq: number, model: number, record: string, col: number, hlc: number, origin: number];
+type LogRow = readonly [
+  seq: number,
+  model: number,
+  record: string,
+  col: number,
+  hlc: number,
+  origin: number,
+  /** Of a birth, the death that it stands on; origin 0: none. */
+  priorHlc: number,
+  priorOrigin: number,
+];
 
 /** Entries of the log that are looked at for one page, at most: as many pages' worth of what is no news to the receiver. */
 const PAGES_LOOKED_AT = 8;
@@ -94,8 +104,9 @@ function readLog({
   const looked = limit * PAGES_LOOKED_AT;
   const rows = prepared(
     db,
-    `SELECT seq, model, record, col, hlc, origin
-     FROM (SELECT * FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?) WHERE origin IS NOT ? ORDER BY seq LIMIT ?`,
+    `SELECT seq, model, record, col, hlc, origin, prior_hlc, prior_origin
+     FROM (SELECT * FROM tidemark_stamp WHERE seq > ? ORDER BY seq LIMIT ?) WHERE origin IS NOT ? OR prior_origin <> 0
+     ORDER BY seq LIMIT ?`,
   )
     .raw()
     .all(after, looked, maker, limit) as LogRow[];
@@ -114,8 +125,10 @@ function news(db: Sqlite, rows: readonly LogRow[], receiver: Vector, floor: numb
   const outgoing: Outgoing[] = [];
   const whole = new Map<number, Set<string>>();
   const parts = new Map<number, Map<string, Part>>();
-  for (const [, model, record, col, hlc, origin] of rows) {
-    if (hlc <= (receiver.get(origin) ?? 0)) continue;
+  for (const [, model, record, col, hlc, origin, priorHlc, priorOrigin] of rows) {
+    // The death of older lives, which has no entry of its own.
+    const endIsNew = priorOrigin !== ANY_ORIGIN && priorHlc > (receiver.get(priorOrigin) ?? 0);
+    if (hlc <= (receiver.get(origin) ?? 0) && !endIsNew) continue;
     // What is forgotten is told from the rest of the record.
     if (hlc <= floor || (col < 0 && col !== DEATH)) {
       const records = whole.get(model);
@@ -177,7 +190,8 @@ function newsFor(
   const state = stateOf(logged, true);
   if (state.births.some((birth) => birth.hlc > 0 && isNew(birth))) return { model, record, state, full: true };
   const columns = new Map([...state.columns].filter(([, stamp]) => isNew(stamp)));
-  const died = state.births.length === 0 && isNew(state.death);
+  // That of a living record ends older lives, of which the receiver may have one.
+  const died = state.death.origin !== ANY_ORIGIN && isNew(state.death);
   if (!died && columns.size === 0) return null;
   const part: RecordState = { births: [], death: died ? state.death : { hlc: 0, origin: 0 }, columns };
   return { model, record, state: part, full: false };
