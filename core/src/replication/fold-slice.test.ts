@@ -2,8 +2,11 @@ import { expect, it } from "vitest";
 import { FoldSlice } from "./fold-slice.js";
 
 /** The sizes of slices, with an application that writes so many entries before each of them. */
-function sizesWith(written: readonly number[]): { readonly sizes: number[]; readonly emptied: boolean[] } {
-  const slice = new FoldSlice(2_000);
+function sizesWith(
+  written: readonly number[],
+  usual = 2_000,
+): { readonly sizes: number[]; readonly emptied: boolean[] } {
+  const slice = new FoldSlice(usual);
   const sizes: number[] = [];
   const emptied: boolean[] = [];
   let outbox = 0;
@@ -48,4 +51,11 @@ it("is back at short slices soon after", () => {
   const { sizes } = sizesWith([...times(50, 20_000), ...times(60, 100)]);
   expect(Math.max(...sizes)).toBeGreaterThan(10_000);
   expect(sizes.at(-1)).toBe(2_000);
+});
+
+it("folds whole entries, however few a slice has", () => {
+  const { sizes } = sizesWith([...times(20, 200_000), ...times(60, 10)], 50);
+  expect(Math.max(...sizes)).toBe(128_000);
+  expect(sizes.at(-1)).toBe(50);
+  expect(sizes.every(Number.isInteger)).toBe(true);
 });

@@ -30,7 +30,7 @@ export class FoldSlice {
   record(left: number): void {
     if (left === 0) {
       // Not at once: the application may be busy still.
-      this.#entries = Math.max(this.#usual, this.#entries / GROWTH);
+      this.#entries = Math.max(this.#usual, Math.floor(this.#entries / GROWTH));
       this.#left = null;
       return;
     }
