@@ -12,11 +12,20 @@ class Folder {
   @ManyToMany(() => Folder) @JoinTable() links!: Folder[];
 }
 
+@Entity()
+class Note {
+  @Column({ type: "varchar", primary: true }) uuid!: string;
+  @ManyToOne(() => Folder, { nullable: false, deferrable: "INITIALLY DEFERRED" }) folder!: Folder;
+}
+
 let library: TestLibrary;
 beforeEach(() => {
   library = new TestLibrary({
-    entities: [Folder],
-    declarations: [{ entity: Folder, ownership: { kind: "shared" } }],
+    entities: [Folder, Note],
+    declarations: [
+      { entity: Folder, ownership: { kind: "shared" } },
+      { entity: Note, ownership: { kind: "shared" } },
+    ],
   });
 });
 afterEach(() => library.dispose());
@@ -61,3 +70,39 @@ it.each(
     }
   },
 );
+
+it("keeps on all devices what refers to a table that is emptied and filled again in one transaction", async () => {
+  const { a, b } = await library.pair();
+  const fill = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 1500)
+    INSERT INTO folder (id, uuid) SELECT n, 'f' || n FROM s`;
+  await a.dataSource.query(fill);
+  await a.dataSource.query("INSERT INTO note (uuid, folderId) SELECT 'n' || id, id FROM folder WHERE id % 10 = 0");
+  await library.settle(a, b);
+  await a.dataSource.transaction(async (manager) => {
+    await manager.query("DELETE FROM folder");
+    await manager.query(fill);
+  });
+  await library.settle(a, b);
+  for (const { database } of [a, b]) {
+    const shown = "SELECT count(*) AS notes FROM note n JOIN folder f ON f.id = n.folderId WHERE f.uuid = 'f' || f.id";
+    expect(query(database, shown)).toEqual([{ notes: 150 }]);
+  }
+});
+
+it("keeps them where the row that takes the place of another one comes much later in the transaction", async () => {
+  const { a, b } = await library.pair();
+  await a.dataSource.query("INSERT INTO folder (id, uuid) VALUES (9000, 'before')");
+  await a.dataSource.query("INSERT INTO note (uuid, folderId) VALUES ('note', 9000)");
+  await library.settle(a, b);
+  await a.dataSource.transaction(async (manager) => {
+    await manager.query("DELETE FROM folder WHERE id = 9000");
+    await manager.query(`WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
+      INSERT INTO folder (id, uuid) SELECT n, 'f' || n FROM s`);
+    await manager.query("INSERT INTO folder (id, uuid) VALUES (9000, 'after')");
+  });
+  await library.settle(a, b);
+  for (const { database } of [a, b]) {
+    const shown = "SELECT f.uuid FROM note n JOIN folder f ON f.id = n.folderId";
+    expect(query(database, shown)).toEqual([{ uuid: "after" }]);
+  }
+});

@@ -17,10 +17,10 @@ import {
   lastInOutbox,
   type OutboxEntry,
   PendingDeaths,
-  readSlice,
   removeFromOutbox,
   SUSPECT,
 } from "../storage/outbox.js";
+import { OutboxSlices } from "../storage/outbox-slices.js";
 import { identityAt, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage/owners.js";
 import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
@@ -106,15 +106,18 @@ interface Collected {
 
 export class Fold {
   readonly #deps: FoldDeps;
+  readonly #slices: OutboxSlices;
 
   constructor(deps: FoldDeps) {
     this.#deps = deps;
+    const referredTo = deps.registry.models.filter(({ referencedBy }) => referencedBy.length > 0);
+    this.#slices = new OutboxSlices(referredTo.map(({ number }) => number));
   }
 
   /** Folds about `limit` entries. A device that is not a member yet leaves its outbox alone. */
   run(tx: LogTransaction, limit: number): FoldResult {
     if (tx.self === null) return NOTHING;
-    const { entries, whole: emptied } = readSlice(tx.db, limit);
+    const { entries, whole: emptied } = this.#slices.next(tx.db, limit);
     if (entries.length === 0) return NOTHING;
     const alone = isAlone(this.#deps.members, tx.self);
     const anyAside = anyWaiting(tx.db) || anyParked(tx.db) || anyExtra(tx.db);

@@ -41,44 +41,19 @@ export function lastInOutbox(db: Sqlite): number {
   return (prepared(db, "SELECT max(seq) FROM tidemark_outbox").pluck().get() as number | null) ?? 0;
 }
 
+const ENTRIES = "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox";
+
 export function readOutbox(db: Sqlite, limit: number): OutboxEntry[] {
-  const found = prepared(
-    db,
-    "SELECT seq, model, record, mask, part, key, hop FROM tidemark_outbox ORDER BY seq LIMIT ?",
-  );
-  // Objects take longer to make in SQLite's driver than here.
-  return (found.raw().all(limit) as OutboxRow[]).map(([seq, model, record, mask, part, key, hop]) => ({
-    seq,
-    model,
-    record,
-    mask,
-    part,
-    key,
-    hop,
-  }));
+  return entriesOf(prepared(db, `${ENTRIES} ORDER BY seq LIMIT ?`).raw().all(limit) as OutboxRow[]);
 }
 
-/** Entries that one statement may write between the death of a row and the birth of the one that takes its place. */
-const BETWEEN = 64;
+export function readOutboxUpTo(db: Sqlite, seq: number): OutboxEntry[] {
+  return entriesOf(prepared(db, `${ENTRIES} WHERE seq <= ? ORDER BY seq`).raw().all(seq) as OutboxRow[]);
+}
 
-/**
- * The beginning of the outbox, of about `limit` entries, and whether that is all of it. It never ends between the death of
- * a row and the birth of one that takes its place in the same statement (a replacement, another identity): who inherits
- * what refers to it is seen only where both are folded together.
- */
-export function readSlice(db: Sqlite, limit: number): { readonly entries: OutboxEntry[]; readonly whole: boolean } {
-  const entries = readOutbox(db, limit + BETWEEN);
-  if (entries.length <= limit) return { entries, whole: true };
-  const gone = new Set<string>();
-  let end = limit;
-  for (let index = Math.max(0, limit - BETWEEN); index < entries.length; index++) {
-    const { mask, model, key, record } = entries[index]!;
-    const names = [`${model} ${record}`, ...(key === null ? [] : [`${model} key ${key}`])];
-    if (mask === BORN && index >= limit && names.some((name) => gone.has(name))) end = index + 1;
-    else if (index < limit && (mask === DIED || mask === SUSPECT)) for (const name of names) gone.add(name);
-  }
-  const whole = end === entries.length && entries.length < limit + BETWEEN;
-  return { entries: entries.slice(0, end), whole };
+/** Objects take longer to make in SQLite's driver than here. */
+function entriesOf(rows: readonly OutboxRow[]): OutboxEntry[] {
+  return rows.map(([seq, model, record, mask, part, key, hop]) => ({ seq, model, record, mask, part, key, hop }));
 }
 
 type OutboxRow = readonly [
