@@ -102,19 +102,23 @@ export class LocalLibrary {
   /**
    * Runs `body` in a write transaction in which the outbox is empty. What was in it is folded first, in slices of their
    * own where it is much. `sent`: what it reads is about to leave this device, and its commit survives a power loss. `took`
-   * is told how long the transaction held the loop, COMMIT included.
+   * is told how long the transaction held the loop, COMMIT included, but not the fold, which says nothing about `body`.
    */
   async write<T>(
     name: string,
     body: (tx: LogTransaction) => T,
     { sent = false, took }: { readonly sent?: boolean; readonly took?: (durationMs: number) => void } = {},
   ): Promise<T> {
+    const { clock } = this.deps;
     for (;;) {
       let heldMs = 0;
+      let foldedMs = 0;
       const outcome = await this.#transaction(
         name,
         (tx) => {
+          const startedMs = clock.monotonicMs();
           const folded = this.#fold(tx);
+          foldedMs = clock.monotonicMs() - startedMs;
           return folded.emptied ? { folded, result: body(tx) } : { folded, result: undefined as T };
         },
         {
@@ -126,7 +130,7 @@ export class LocalLibrary {
       );
       this.#tellFold(outcome.folded, 0);
       if (!outcome.folded.emptied) continue;
-      took?.(heldMs);
+      took?.(heldMs - foldedMs);
       return outcome.result;
     }
   }

@@ -1,8 +1,9 @@
 import { logMaintenance } from "@tidemark/plugin-api";
 import { Column, Entity, PrimaryColumn } from "typeorm";
-import { afterEach, expect, it } from "vitest";
+import { afterEach, expect, it, vi } from "vitest";
 import { TestLibrary } from "../e2e/library.test-support.js";
 import type { TestKernel } from "../testing/test-kernel.js";
+import { Fold } from "./fold.js";
 
 @Entity()
 class Page {
@@ -11,7 +12,10 @@ class Page {
 }
 
 let library: TestLibrary;
-afterEach(() => library.dispose());
+afterEach(() => {
+  vi.restoreAllMocks();
+  return library.dispose();
+});
 
 function begin(): void {
   library = new TestLibrary({
@@ -71,8 +75,8 @@ it("acknowledges to a peer only what is news to it", async () => {
   for (const { heldBackBy } of points) expect(heldBackBy).toEqual([]);
 });
 
-it("goes on with pruning where a limited number of slices has left off, though nothing at the front may go", async () => {
-  begin();
+/** A device that may forget 1,200 entries of its log, which lie behind 600 that it may not. */
+async function muchToForget(): Promise<{ readonly a: TestKernel; readonly upToHlc: number }> {
   const { a, b } = await pair();
   library.network.cut("a", "b");
   await write(b, "old", 1_200);
@@ -87,15 +91,26 @@ it("goes on with pruning where a limited number of slices has left off, though n
     await maintenanceOf(kernel).acknowledge();
     await library.clock.advance(100);
   }
-  const maintenance = maintenanceOf(a);
-  const { logEntries } = await maintenance.size();
+  return { a, upToHlc };
+}
+
+async function pruneSliceBySlice(kernel: TestKernel, upToHlc: number) {
   let calls = 0;
   let removed = 0;
   for (let more = true; more && calls < 50; calls++) {
-    const step = await maintenance.prune({ upToHlc, maxSlices: 1 });
+    const step = await maintenanceOf(kernel).prune({ upToHlc, maxSlices: 1 });
     removed += step.stamps;
     more = step.more;
   }
+  return { calls, removed };
+}
+
+it("goes on with pruning where a limited number of slices has left off, though nothing at the front may go", async () => {
+  begin();
+  const { a, upToHlc } = await muchToForget();
+  const maintenance = maintenanceOf(a);
+  const { logEntries } = await maintenance.size();
+  const { calls, removed } = await pruneSliceBySlice(a, upToHlc);
   // By a clock that stands still nothing takes long, so that the slices grow: 500 entries, 1,000, and the rest.
   expect(logEntries).toBeGreaterThan(1_500);
   expect(calls).toBe(3);
@@ -105,6 +120,22 @@ it("goes on with pruning where a limited number of slices has left off, though n
   expect(await maintenance.prune({ upToHlc, maxSlices: 1 })).toMatchObject({ stamps: 0, more: false });
   expect(await maintenance.prune()).toMatchObject({ more: false });
   expect((await maintenance.size()).logEntries).toBe(0);
+});
+
+it("prunes no smaller slices because the application's changes are folded in them", async () => {
+  begin();
+  const { a, upToHlc } = await muchToForget();
+  const { clock } = library;
+  let foldedMs = 0;
+  const { monotonicMs } = clock;
+  vi.spyOn(clock, "monotonicMs").mockImplementation(() => monotonicMs.call(clock) + foldedMs);
+  const { run } = Fold.prototype;
+  vi.spyOn(Fold.prototype, "run").mockImplementation(function (this: Fold, ...input) {
+    foldedMs += 30;
+    return run.apply(this, input);
+  });
+  expect(await pruneSliceBySlice(a, upToHlc)).toEqual({ calls: 3, removed: 1_200 });
+  expect(foldedMs).toBeGreaterThanOrEqual(90);
 });
 
 it("names the member that is silent, and not those who listen to it", async () => {
