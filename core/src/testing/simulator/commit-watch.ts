@@ -271,7 +271,8 @@ export class CommitWatch {
       for (const member of all) {
         const known = member === forgetful ? member.#knowledge : member.#durable;
         if (known === null || !known.ready || !joins.has(known.origin) || isGone(known.origin)) continue;
-        if (member.isBehindItself) continue;
+        // Also while it goes by another one by now, which a loss of power could still take back.
+        if (known.origin === member.#restored?.origin) continue;
         for (const origin of joins.keys()) {
           if (isGone(origin)) continue;
           const entry = entryOf(known, origin) || joins.get(origin)!;

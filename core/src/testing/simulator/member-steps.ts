@@ -17,6 +17,7 @@ export const MEMBERS: readonly Step[] = [
     run(world) {
       const { by, target } = world.chance.pick(removals(world));
       world.trace.say(by.name, `removes ${target.name}`);
+      world.expelled.add(target.watch.knowledge!.origin);
       by.begin(() => attempt(world, by, by.kernel.tidemark.removeMember(target.name)));
     },
   },
@@ -129,7 +130,9 @@ function removals(world: World): readonly { readonly by: SimulatedDevice; readon
 
 /** Those beside whom somebody knows what time it is. */
 function mistakable(world: World): readonly SimulatedDevice[] {
-  return world.running.filter((device) => world.devices.some((it) => it !== device && world.isSound(it)));
+  return world.running.filter(
+    (device) => !world.isConfined(device) && world.devices.some((it) => it !== device && world.isSound(it)),
+  );
 }
 
 /** Those after whose reset somebody is left who has the library. */

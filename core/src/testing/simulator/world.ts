@@ -88,6 +88,8 @@ export class World {
   readonly crashes = new Map<string, number>();
   /** Copies of databases, the latest last. */
   readonly backups: Backup[] = [];
+  /** Origins that somebody has removed, or has tried to; whoever did may know nothing of it any more. */
+  readonly expelled = new Set<string>();
   /** Restored devices, and whom they have to meet before anybody else. */
   readonly #witnesses = new Map<string, string>();
   readonly #directory: string;
@@ -216,6 +218,7 @@ export class World {
   isSound({ watch: { knowledge, isBehindItself } }: SimulatedDevice): boolean {
     if (knowledge === null || !knowledge.ready || isBehindItself) return false;
     if (physicalMs(knowledge.hlc) - this.timeline.nowMs > FOLLOWED_MS) return false;
+    if (this.expelled.has(knowledge.origin)) return false;
     return this.devices.every(({ watch }) => !watch.knowledge?.removals.has(knowledge.origin));
   }
 
