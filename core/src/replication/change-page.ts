@@ -40,7 +40,7 @@ type LogRow = readonly [
   priorOrigin: number,
 ];
 
-/** Entries of the log that are looked at for one page, at most: as many pages' worth of what is no news to the receiver. */
+/** So many pages' worth of what is no news to the receiver is passed over at a time. */
 const PAGES_LOOKED_AT = 8;
 
 /**
@@ -51,6 +51,7 @@ export function readChangePage({
   db,
   after,
   limit,
+  usual = limit,
   receiver,
   maker = null,
   deps,
@@ -59,6 +60,8 @@ export function readChangePage({
   /** Position in the log from which to read. */
   readonly after: number;
   readonly limit: number;
+  /** The limit where records are not large: what is passed over is not read, and may be as much as ever. */
+  readonly usual?: number;
   /** What the receiver has, by local numbers. */
   readonly receiver: Vector;
   /** Local number of the receiver, if it is known here: what it has made itself is passed over. */
@@ -68,7 +71,14 @@ export function readChangePage({
   if (!outboxIsEmpty(db)) return null;
   if (isRestoring(db)) return { records: { origins: [], groups: [] }, position: after, more: false, end: null };
   const state = readState(db);
-  const { rows, position, more } = readLog({ db, after, limit, maker, sequence: state.sequence });
+  const { rows, position, more } = readLog({
+    db,
+    after,
+    limit,
+    looked: usual * PAGES_LOOKED_AT,
+    maker,
+    sequence: state.sequence,
+  });
   const outgoing = news(db, rows, receiver, state.floor);
   let records = encodeRecords(db, outgoing, deps);
   const entryOf = (origin: string) => receiver.get(deps.members.byOrigin(origin)?.num ?? 0) ?? 0;
@@ -92,16 +102,18 @@ function readLog({
   db,
   after,
   limit,
+  looked,
   maker,
   sequence,
 }: {
   readonly db: Sqlite;
   readonly after: number;
   readonly limit: number;
+  /** Entries of the log that are looked at, at most. */
+  readonly looked: number;
   readonly maker: number | null;
   readonly sequence: number;
 }): { readonly rows: readonly LogRow[]; readonly position: number; readonly more: boolean } {
-  const looked = limit * PAGES_LOOKED_AT;
   const rows = prepared(
     db,
     `SELECT seq, model, record, col, hlc, origin, prior_hlc, prior_origin

@@ -1,3 +1,4 @@
+import Database from "better-sqlite3";
 import { Column, Entity, PrimaryColumn } from "typeorm";
 import { afterEach, expect, it } from "vitest";
 import { TestLibrary } from "../e2e/library.test-support.js";
@@ -54,4 +55,38 @@ it("goes on when what filled the window has been applied", async () => {
   await library.settle(a, b);
   expect(await b.dataSource.query("SELECT count(*) AS n FROM page")).toEqual([{ n: 20 }]);
   expect(looks()).toBeGreaterThanOrEqual(20);
+});
+
+it("gives the loop a turn between two stretches that it passes over", async () => {
+  const [a, b] = await pair({ settings: { replication: { pageRecords: 10 } } });
+  await b.dataSource.query("INSERT INTO page (uuid, text) VALUES ('p1', 'text')");
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await library.clock.advance(1_000);
+  // A long log of what b has made, as it is after a large page of its changes.
+  const log = new Database(a.database);
+  log.exec(`INSERT INTO tidemark_stamp (model, record, col, hlc, origin, seq)
+    WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+    SELECT s.model, 'r' || i, 1, s.hlc, s.origin, (SELECT sequence FROM tidemark_state) + i
+    FROM n, (SELECT * FROM tidemark_stamp ORDER BY seq DESC LIMIT 1) s;
+    UPDATE tidemark_state SET sequence = sequence + 1000`);
+  log.close();
+  let turn = 0;
+  let ticking = true;
+  const tick = () => {
+    turn++;
+    if (ticking) setImmediate(tick);
+  };
+  tick();
+  const looks = new Map<number, number>();
+  a.tidemark.events.on("leaseReleased", ({ holder }) => {
+    if (holder.startsWith("changes for")) looks.set(turn, (looks.get(turn) ?? 0) + 1);
+  });
+  library.network.heal("a", "b");
+  await library.clock.advance(10_000);
+  ticking = false;
+  const counts = [...looks.values()];
+  expect(counts.reduce((sum, count) => sum + count, 0)).toBeGreaterThanOrEqual(12);
+  // Where the stream has not begun in a turn of its own.
+  expect(Math.max(...counts)).toBeLessThanOrEqual(2);
 });

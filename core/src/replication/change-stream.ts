@@ -143,7 +143,7 @@ export class ChangeStream {
 
   async #pump(): Promise<void> {
     const { library, peer } = this.#options;
-    const { settings, fence, members, events } = library.deps;
+    const { settings, fence, members, events, clock } = library.deps;
     for (;;) {
       this.#waits = !this.#hasRoom();
       if (this.#closed || this.#waits) return;
@@ -153,6 +153,7 @@ export class ChangeStream {
           db,
           after: this.#position,
           limit,
+          usual: settings.replication.pageRecords,
           receiver: this.#receiver,
           maker: this.#maker,
           deps: library.encodeDeps,
@@ -168,7 +169,11 @@ export class ChangeStream {
       if (records > 0) this.#owes = "vector";
       else {
         this.#position = changes.position;
-        if (changes.more) continue;
+        if (changes.more) {
+          // There may be very much to pass over, and nothing else here waits for anything.
+          await new Promise<void>((resolve) => clock.setImmediate(resolve));
+          continue;
+        }
         if (this.#owes === "news" && telling === this.#told) this.#owes = "nothing";
         if (telling === null || this.#owes === "nothing") return;
       }
