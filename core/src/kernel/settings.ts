@@ -40,7 +40,7 @@ export interface TidemarkSettings {
     readonly acquireTimeoutMs?: number;
   };
   readonly replication?: {
-    /** Records per page at most, 1–10,000. Default 2,000. */
+    /** Records per page at most, and changes of the application in a usual slice of the fold, 1–10,000. Default 2,000. */
     readonly pageRecords?: number;
     /** Bytes on their way to one peer and not yet acknowledged, at most. Default 8 MiB. */
     readonly windowBytes?: number;

@@ -23,7 +23,7 @@ export class CatchUp {
   #phase: ReplicationPhase = "catch-up";
   #records = 0;
   #startedMs: number;
-  /** The last end of a round without records that was committed. */
+  /** What the last page without records said besides, whether it ended a round or not; it has been committed. */
   #committed = "";
 
   constructor({
@@ -96,7 +96,7 @@ export class CatchUp {
         ...(end !== null && { heard: this.#heard(end.vector) }),
       });
     } else {
-      // All that an end says only rises: once it is committed, the same again, which is what heartbeats bring, is no news.
+      // All that such a page says only rises: once it is committed, the same again, which is what heartbeats bring, is no news.
       const told = JSON.stringify([readState(this.#library.deps.connection).self, message.position, end]);
       if (told !== this.#committed) await this.#library.write(`end of round from ${this.#peer}`, finish);
       this.#committed = told;

@@ -5,10 +5,10 @@ import type { Gate } from "./gate.js";
 
 /**
  * The kernel's only way to write: a queue of synchronous jobs, each in a BEGIN IMMEDIATE … COMMIT of its own on the
- * kernel's connection, with a turn of the event loop between two. A job starts only while the gate is open; one that
- * has waited takes its turn right after a transaction of the application, because an application that begins the next
- * one in the same turn would keep it out for ever. Nothing here blocks the loop to wait for a lock, and nothing is
- * awaited between BEGIN and COMMIT.
+ * kernel's connection, with a turn of the event loop between two, unless a caller wants its own job run at once. A job
+ * starts only while the gate is open; one that has waited takes its turn right after a transaction of the application,
+ * because an application that begins the next one in the same turn would keep it out for ever. Nothing here blocks the
+ * loop to wait for a lock, and nothing is awaited between BEGIN and COMMIT.
  */
 export interface WriterOptions {
   /** The kernel's connection. Belongs to whoever opened it: the writer does not close it. */
