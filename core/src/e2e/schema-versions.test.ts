@@ -151,6 +151,33 @@ it("takes what a device that is too old for a column says of a record for all th
   ]);
 });
 
+@Entity({ name: "album" })
+class LabelledAlbum {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) title!: string;
+  @Column({ type: "varchar" }) label!: string;
+}
+
+it("keeps what a table can't be without, and doesn't say that it was overwritten, where the library lacks the column", async () => {
+  const library = newLibrary(OLD);
+  const a = await library.device("a");
+  await a.dataSource.getRepository(OldAlbum).save({ uuid: "al1", title: "One" });
+  const b = await library.device("b", {
+    dial: ["a"],
+    entities: [LabelledAlbum],
+    declarations: shared({ entity: LabelledAlbum, name: "Album" }),
+    before: async ({ dataSource }) => {
+      await dataSource.getRepository(LabelledAlbum).save({ uuid: "al1", title: "Uno", label: "from before" });
+    },
+  });
+  await library.settle(b);
+  const albums = await b.dataSource.getRepository(LabelledAlbum).find();
+  expect(albums).toMatchObject([{ title: "One", label: "from before" }]);
+  expect(await b.tidemark.journal()).toMatchObject([{ kind: "overwritten-at-join", values: { title: "Uno" } }]);
+  expect(Object.keys((await b.tidemark.journal())[0]!.values!)).toEqual(["title"]);
+});
+
 it("ends in the same record in whatever order creations come of which one does not know all columns", async () => {
   const library = newLibrary(NEW);
   const a = await library.device("a");

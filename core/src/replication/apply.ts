@@ -654,6 +654,11 @@ class Counts {
   }
 }
 
+/** Whether a table can read something in this column of which nothing is told. */
+export function hasDefault({ nullable, defaultSql }: SyncColumn): boolean {
+  return nullable || defaultSql !== "NULL";
+}
+
 /** No column has this number: it stands for all those that nobody has stamped by themselves. */
 const NO_COLUMN = -1;
 
@@ -667,11 +672,12 @@ function leaveUntold(working: WorkingRecord, incoming: IncomingRecord, join: Joi
   const isOwned = model.ownership.kind === "device";
   if (!join.wins(stampGroup(model, NO_COLUMN))) return;
   const left = new Set(working.left);
-  model.columns.forEach(({ number, name, nullable, defaultSql }, index) => {
+  model.columns.forEach((column, index) => {
+    const { number, name } = column;
     if (incoming.values[index] !== undefined || incoming.late?.includes(name)) return;
     // Edited since, or nothing that the table could read instead.
     if (!isOwned && (incoming.state.columns.has(number) || !join.wins(number))) return;
-    if (!nullable && defaultSql === "NULL") return;
+    if (!hasDefault(column)) return;
     values[index] = undefined;
     left.add(index);
   });

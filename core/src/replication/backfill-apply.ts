@@ -10,6 +10,7 @@ import { prepared } from "../storage/statements.js";
 import { isUnseen } from "../storage/unseen.js";
 import { raiseVector } from "../storage/vectors.js";
 import { waitingOf } from "../storage/waiting.js";
+import { hasDefault } from "./apply.js";
 import { applyPage, type ReceivedPage } from "./apply-batch.js";
 import { covers } from "./backfill-plan.js";
 import { holds, isWithin, type Stretch, without } from "./backfill-ranges.js";
@@ -188,6 +189,8 @@ export function journalOverwritten(
     if (row === undefined || logged.has(record)) continue;
     const lost = model.columns.flatMap((column, index) => {
       if (late?.includes(column.name)) return [];
+      // What there is nothing to read instead of stays as it is here.
+      if (values[index] === undefined && !hasDefault(column)) return [];
       const told = values[index] === undefined ? defaultOf(tx.db, column) : values[index];
       return JSON.stringify(told) === JSON.stringify(row[index]) ? [] : [[column.name, row[index]!] as const];
     });
