@@ -121,6 +121,28 @@ it("leaves nothing of a former life to a record that a device makes anew without
   expect(await albums.find()).toMatchObject([{ uuid: "al1", title: "Again", cover: null }]);
 });
 
+it("leaves nothing of an edit either that came too late for a life which had been ended elsewhere", async () => {
+  const library = newLibrary(NEW);
+  const a = await library.device("a");
+  const albums = a.dataSource.getRepository(NewAlbum);
+  await albums.save({ uuid: "al1", title: "One" });
+  const b = await library.device("b", { dial: ["a"], ...OLD });
+  const c = await library.device("c", { dial: ["b"], ...OLD });
+  await library.settle(b, c);
+  library.network.cut("b", "a");
+  await c.dataSource.getRepository(OldAlbum).delete({ uuid: "al1" });
+  await library.clock.advance(5_000);
+  await albums.update({ uuid: "al1" }, { cover: Buffer.from([1]) });
+  library.network.cut("c", "b");
+  library.network.heal("b", "a");
+  // Then b has the edit, as one of a dead record, and makes the record anew.
+  await library.clock.advance(20_000);
+  expect(query(b.database, "SELECT count(*) AS n FROM tidemark_extra")).toEqual([{ n: 1 }]);
+  await b.dataSource.getRepository(OldAlbum).save({ uuid: "al1", title: "Again" });
+  await library.clock.advance(5_000);
+  expect(await albums.find()).toMatchObject([{ uuid: "al1", title: "Again", cover: null }]);
+});
+
 it("takes what a device that is too old for a column says of a record for all that the library says of it", async () => {
   const library = newLibrary(NEW);
   const a = await library.device("a");

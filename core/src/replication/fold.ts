@@ -158,10 +158,11 @@ export class Fold {
 
     let stamps = 0;
     const states = new StateWriter(tx);
+    const strange = anyExtra(tx.db);
     for (const folding of records.all) {
       const { model, record, logged, state } = folding;
       if (!alone && state !== folding.before) stamps += states.save({ model: model.number, record, logged, state });
-      if (folding.died) {
+      if (strange && (folding.died || folding.born)) {
         // Columns that this version does not have go with the life that they belonged to.
         saveExtra({ db: tx.db, model: model.number, record, values: new Map(), keep: [...state.columns.keys()] });
       }
