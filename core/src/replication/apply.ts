@@ -426,7 +426,7 @@ export class Applier {
         const index = model.columns.findIndex((column) => column.number === number);
         const column = model.columns[index];
         if (!column?.reference || working.values[index] !== undefined || working.left?.has(index)) continue;
-        working.references.push({ column, index, target, working: null, found: null, standing: false, holds: false });
+        working.references.push(unjudged({ column, index, target }));
       }
     }
   }
@@ -444,15 +444,7 @@ export class Applier {
         const index = working.model.columns.indexOf(column);
         const value = working.values[index];
         if (typeof value !== "string" || working.references.some((reference) => reference.column === column)) continue;
-        working.references.push({
-          column,
-          index,
-          target: value,
-          working: null,
-          found: null,
-          standing: false,
-          holds: false,
-        });
+        working.references.push(unjudged({ column, index, target: value }));
       }
       for (const reference of working.references) {
         const target = column(reference).target;
@@ -538,15 +530,8 @@ export class Applier {
         // It is in the set for another reason and keeps this reference: nothing has written the column.
         const index = model.columns.indexOf(because.column);
         if (working.values[index] !== undefined) continue;
-        working.references.push({
-          column: because.column,
-          index,
-          target: because.target.record,
-          working: because.target,
-          found: null,
-          standing: false,
-          holds: false,
-        });
+        const reference = unjudged({ column: because.column, index, target: because.target.record });
+        working.references.push({ ...reference, working: because.target });
         result.push(working);
       }
     }
@@ -574,7 +559,7 @@ export class Applier {
         const target = waited ?? row?.[index];
         if (typeof target === "string") {
           const standing = waited === undefined;
-          working.references.push({ column, index, target, working: null, found: null, standing, holds: false });
+          working.references.push(unjudged({ column, index, target, standing }));
         }
       }
     }
@@ -652,6 +637,17 @@ class Counts {
             : "applied";
     countsOf(this.models, model.name)[outcome] += 1;
   }
+}
+
+/** A reference of which nothing is known yet but where it leads. */
+function unjudged({
+  column,
+  index,
+  target,
+  standing = false,
+}: Pick<WorkingReference, "column" | "index" | "target"> &
+  Partial<Pick<WorkingReference, "standing">>): WorkingReference {
+  return { column, index, target, working: null, found: null, standing, holds: false };
 }
 
 /** Whether a table can read something in this column of which nothing is told. */

@@ -8,18 +8,18 @@ import type { LocalLibrary } from "./local-library.js";
 import type { Replicator } from "./replicator.js";
 import { stableTime } from "./stable-point.js";
 
-/** Acknowledging and forgetting, as the kernel offers them to plugins. */
 /** COMMIT included, which writes the pages that a slice has touched, and takes now less and now more. */
 const SWEEP_MS = 3;
 const FIRST_SWEEP_ROWS = 500;
 /** Pages given back to the file system in one step; more holds the loop for too long. */
 const COMPACT_PAGES = 100;
 
+/** Acknowledging and forgetting, as the kernel offers them to plugins. */
 export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator): LogMaintenance {
   const { deps } = library;
   const { connection, members } = deps;
-  /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
   const pacer = new SlicePacer({ targetMs: SWEEP_MS, initial: FIRST_SWEEP_ROWS });
+  /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
   let sweeping: { readonly floor: number; readonly after: number | null } = { floor: -1, after: null };
   // A backfill may have brought stamps from below the floor, behind the place that was swept to.
   deps.events.on("backfillCompleted", () => {
