@@ -4,7 +4,7 @@
 import type { Sqlite } from "../../storage/database.js";
 import { noteDifferences, type Tables, TablesAlone } from "./alone.js";
 import type { Ledger, Value, WriteStamp } from "./ledger.js";
-import type { LibraryModel } from "./library-model.js";
+import { type LibraryModel, modelsOf } from "./library-model.js";
 import type { SimulatedDisk } from "./simulated-disk.js";
 import { Violation } from "./trace.js";
 
@@ -58,6 +58,9 @@ interface StampRow {
 
 const BIRTH = -1;
 const DEATH = -2;
+
+/** Those of every version: a device stamps anew what it only keeps for others, too. */
+const ALL_MODELS = modelsOf(2);
 
 export class CommitWatch {
   readonly #device: string;
@@ -304,8 +307,7 @@ export class CommitWatch {
     const origins = namesByNumber(disk, db, "SELECT num, origin AS name FROM tidemark_member");
     const modelNames = namesByNumber(disk, db, "SELECT num, name FROM tidemark_model");
     for (const row of rows) {
-      const model = this.#models().find(({ name }) => name === modelNames.get(row.model));
-      if (model === undefined) continue;
+      const model = ALL_MODELS.find(({ name }) => name === modelNames.get(row.model))!;
       const named = { model: model.name, record: row.record };
       if (row.prior_hlc > 0) {
         const origin = row.prior_origin === 0 ? "" : origins.get(row.prior_origin)!;
@@ -342,24 +344,27 @@ export class CommitWatch {
     return name.pluck().get(model, col) as string;
   }
 
-  /** From the row, or from where it is kept if it is not in its table. */
-  #valuesOf(disk: SimulatedDisk, db: Sqlite, model: LibraryModel, { model: number, record }: StampRow) {
+  /** From the row, or from where it is kept if it is not in its table; columns that this version does not know beside it. */
+  #valuesOf(disk: SimulatedDisk, db: Sqlite, { name }: LibraryModel, { model: number, record }: StampRow) {
     const columns = namesByNumber(disk, db, `SELECT num, name FROM tidemark_column WHERE model = ${number}`);
-    const row = readRow(disk, db, model, record);
+    const values = new Map<string, Value>();
+    const extra = disk.prepareUnseen(db, "SELECT col, val FROM tidemark_extra WHERE model = ? AND record = ?");
+    for (const [col, value] of extra.raw().all(number, record) as [number, string][])
+      values.set(columns.get(col)!, JSON.parse(value) as Value);
+    const model = this.#models().find((it) => it.name === name);
+    const row = model && readRow(disk, db, model, record);
     if (row !== undefined) {
+      for (const [column, value] of row) values.set(column, value);
       // What was merged in the same transaction may have taken the target of a reference, which then reads NULL and waits.
       const waiting = disk.prepareUnseen(db, "SELECT col, target FROM tidemark_waiting WHERE model = ? AND record = ?");
       for (const [col, target] of waiting.raw().all(number, record) as [number, string][])
-        row.set(columns.get(col)!, target);
-      return row;
+        values.set(columns.get(col)!, target);
+      return values;
     }
-    const values = new Map<string, Value>();
     const parked = disk.prepareUnseen(db, "SELECT vals FROM tidemark_parked WHERE model = ? AND record = ?");
     const kept = parked.pluck().get(number, record) as string | undefined;
-    if (kept === undefined) return values;
-    for (const [num, value] of Object.entries(JSON.parse(kept) as Record<string, Value>)) {
+    for (const [num, value] of Object.entries(JSON.parse(kept ?? "{}") as Record<string, Value>))
       values.set(columns.get(Number(num))!, value);
-    }
     return values;
   }
 }
