@@ -1,5 +1,6 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
+import { loadExtra } from "../storage/extra.js";
 import { addToJournal, type JournalKind } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { columnNames, modelName, nameAllocator } from "../storage/names.js";
@@ -206,17 +207,23 @@ function judgeEdits({
   /** No clock that is right has told a later time. */
   readonly latest: number;
 }): Again | null {
-  const { model, state } = unsent;
-  const wholeRow = state.columns.has(0);
+  const { state } = unsent;
+  const groupOf = grouping(unsent, here);
   const columns = new Map<number, Stamp>();
   const values = new Map<number, WireValue>();
   const overtaken = new Map<number, WireValue>();
   const replaced = new Map<number, WireValue>();
+  const unclear = new Map<number, WireValue>();
   for (const [column, value] of unsent.values) {
-    const group = model === null ? (wholeRow ? 0 : column) : stampGroup(model, column);
-    const original = state.columns.get(group) ?? newestBirth(state);
     const theirs = here.values.get(column) ?? null;
-    if (original.hlc === 0 || JSON.stringify(value) === JSON.stringify(theirs)) continue;
+    if (JSON.stringify(value) === JSON.stringify(theirs)) continue;
+    if (groupOf === null) {
+      unclear.set(column, value);
+      continue;
+    }
+    const group = groupOf(column);
+    const original = state.columns.get(group) ?? newestBirth(state);
+    if (original.hlc === 0) continue;
     const present = columnStamp(here.state, group);
     if (present.hlc > 0 && order.compare(present, original) > 0) {
       overtaken.set(column, value);
@@ -229,6 +236,10 @@ function judgeEdits({
     values.set(column, value);
   }
   if (overtaken.size > 0) journal.add("not-reissued", unsent, "others have changed it since", overtaken);
+  if (unclear.size > 0) {
+    const reason = "the library has the record, and this version of the application does not know who may change it";
+    journal.add("not-reissued", unsent, reason, unclear);
+  }
   if (replaced.size > 0) {
     const reason = "a device came back with another value, and which of the two is later is not known any more";
     journal.add("overwritten-by-return", unsent, reason, replaced);
@@ -236,6 +247,17 @@ function judgeEdits({
   return columns.size === 0
     ? null
     : { unsent, inPlace: false, state: { births: [], death: UNSTAMPED, columns }, values };
+}
+
+/**
+ * Under which number a column's stamp is kept. How a model is owned that is not known here only stamps can tell; null where
+ * there are none: nobody would take a stamp of a single column of a record that has an owner.
+ */
+function grouping({ model, state }: Unsent, here: Present): ((column: number) => number) | null {
+  if (model !== null) return (column) => stampGroup(model, column);
+  const stamped = [...state.columns.keys(), ...here.state.columns.keys()];
+  if (stamped.length === 0) return null;
+  return stamped.includes(0) ? () => 0 : (column) => column;
 }
 
 /** The record as the library has it; null if it has never heard of it. */
@@ -250,6 +272,7 @@ function presentOf({ deps }: LocalLibrary, { db }: LogTransaction, { model, numb
   }
   for (const { column, target } of waitingOf(db, number, [record])) values.set(column, target);
   for (const [column, value] of parked?.values ?? []) values.set(column, value);
+  for (const [column, value] of loadExtra(db, number, [record]).get(record) ?? []) values.set(column, value);
   const present = row !== undefined || (parked !== undefined && parked.kind !== "dead");
   return { state: stateOf(logged, present), values };
 }
@@ -263,16 +286,18 @@ function issue(library: LocalLibrary, tx: LogTransaction, again: readonly Again[
     applier.reconsider({ tx, records, lookup });
   }
   const rest = again.filter((item) => !inPlace.includes(item));
-  const records = rest.flatMap(({ unsent: { model, record }, state, values }) => {
+  const records = rest.flatMap(({ unsent: { model, record, values: all }, state, values: differing }) => {
     if (model === null) return [];
+    // A stamp of the whole row speaks for every column: one that is not told reads its default everywhere.
+    const values = state.columns.has(0) ? all : differing;
     const extra = new Map([...values].filter(([column]) => !model.columnByNumber.has(column)));
     const known = model.columns.map(({ number }) => values.get(number));
     return [{ model, record, state, values: known, extra: extra.size === 0 ? null : extra }];
   });
   if (records.length > 0)
     applier.apply({ tx, records, lookup, backfill: false, ties: "none", forgotten: 0, settledTo: 0, shortWay: false });
-  const foreign = rest.flatMap(({ unsent: { model, number, record }, state, values }) =>
-    model === null ? [{ model: number, record, state, values }] : [],
+  const foreign = rest.flatMap(({ unsent: { model, number, record, values: all }, state, values }) =>
+    model === null ? [{ model: number, record, state, values: state.columns.has(0) ? all : values }] : [],
   );
   if (foreign.length > 0) applyForeign({ tx, records: foreign, members, now: clock.now(), backfill: false });
 }
