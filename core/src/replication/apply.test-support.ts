@@ -46,6 +46,9 @@ export class Device {
       CREATE TABLE partner (
         uuid TEXT PRIMARY KEY NOT NULL, other TEXT NOT NULL REFERENCES partner (uuid) DEFERRABLE INITIALLY DEFERRED
       );
+      CREATE TABLE note (
+        uuid TEXT PRIMARY KEY NOT NULL, text TEXT, about REFERENCES folder (id), file_id INTEGER REFERENCES file (id)
+      );
       CREATE TABLE outsider (file_id INTEGER REFERENCES file (id));
     `);
     this.registry = handMadeRegistry(this.db, [
@@ -70,6 +73,12 @@ export class Device {
         references: { file_id: "file", folder_id: "folder" },
       },
       { table: "partner", identity: "uuid", columns: ["other"], references: { other: "partner" } },
+      {
+        table: "note",
+        identity: "uuid",
+        columns: ["text", "about", "file_id"],
+        references: { about: "folder", file_id: "file" },
+      },
     ]);
     for (const model of this.registry.models) {
       const referencedBy = this.registry.models.flatMap((other) =>
@@ -77,7 +86,7 @@ export class Device {
       );
       Object.assign(model, {
         referencedBy,
-        level: ["folder", "file", "link"].indexOf(model.name),
+        level: ["folder", "file", "link", "note"].indexOf(model.name),
         uniqueKeys: model.name === "file" ? [["name"]] : [],
         tree: model.name === "folder" ? {} : null,
       });
@@ -148,6 +157,10 @@ export class Device {
         "SELECT f.uuid, d.uuid FROM link l JOIN file f ON f.id = l.file_id JOIN folder d ON d.id = l.folder_id ORDER BY 1, 2",
       ),
       partners: all("SELECT uuid, other FROM partner ORDER BY uuid"),
+      notes: all(
+        `SELECT n.uuid, n.text, d.uuid, typeof(n.about), f.uuid FROM note n
+         LEFT JOIN folder d ON d.id = n.about LEFT JOIN file f ON f.id = n.file_id ORDER BY 1`,
+      ),
     };
   }
 
@@ -204,6 +217,14 @@ export class Device {
 
   file(record: string, at: Stamp, folder: string, name: string | null = null): IncomingRecord {
     return this.born("file", record, at, { name, size: 1, folder_id: folder });
+  }
+
+  note(record: string, at: Stamp, about: string | null, file: string | null = null): IncomingRecord {
+    return this.born("note", record, at, { text: `note ${record}`, about, file_id: file });
+  }
+
+  partner(record: string, at: Stamp, other: string): IncomingRecord {
+    return this.born("partner", record, at, { other });
   }
 
   link(file: string, folder: string, at: Stamp): IncomingRecord {

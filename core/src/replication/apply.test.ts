@@ -3,9 +3,7 @@ import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { at, counts, Device } from "./apply.test-support.js";
 import type { IncomingRecord } from "./incoming.js";
-import { NewcomersRefused } from "./newcomers-refused.js";
 import { type Stamp, UNSTAMPED } from "./record-state.js";
-import type { SettledBlock } from "./settled-block.js";
 import { PlainLookup, type TargetLookup } from "./target-lookup.js";
 
 let device: Device;
@@ -35,6 +33,7 @@ describe("what comes from a peer", () => {
       files: [["f", "text", 1, "d"]],
       links: [["f", "e"]],
       partners: [],
+      notes: [],
     });
     expect([...models]).toEqual([
       ["file", { ...counts, applied: 1 }],
@@ -441,29 +440,6 @@ describe("records that are looked at again", () => {
   });
 });
 
-describe("a batch of newcomers", () => {
-  const library = (of: Device): IncomingRecord[] => [
-    ...Array.from({ length: 12 }, (_, n) => of.folder(`d${n}`, at(10 + n), n === 0 ? null : `d${n % 3}`)),
-    ...Array.from({ length: 12 }, (_, n) => of.file(`f${n}`, at(30 + n), n === 5 ? "missing" : `d${n}`, `name ${n}`)),
-  ];
-
-  it("ends in the same rows and stamps the short way as the long way", () => {
-    const long = new Device();
-    const told = [long, device].map((it, index) => it.apply(library(it), { shortWay: index === 1 }).models);
-    expect(device.rows()).toEqual(long.rows());
-    expect(device.aside()).toEqual(long.aside());
-    expect(told[1]).toEqual(told[0]);
-    expect(device.highWater).toBe(long.highWater);
-    long.db.close();
-  });
-
-  it("refuses the short way when the schema refuses one of them", () => {
-    device.apply([device.folder("d", at(5)), device.file("f", at(10), "d", "name 3")]);
-    expect(() => device.apply(library(device), { shortWay: true })).toThrow(NewcomersRefused);
-    expect(device.rows().files).toHaveLength(1);
-  });
-});
-
 it("ends in the same tables whatever the order of the batches", () => {
   const stamps = fc.integer({ min: 10, max: 60 });
   const names = { folder: ["d", "e"], file: ["f", "g"] };
@@ -823,71 +799,4 @@ it("keeps a change aside as long as the schema refuses it, however often it is t
   device.apply([device.edited("file", "g", at(30), { size: 5 }), device.died("file", "f", at(30))]);
   expect(device.rows().files).toEqual([["g", "taken", 5, "d"]]);
   expect(device.aside()).toMatchObject({ parked: [] });
-});
-
-describe("many newcomers", () => {
-  const folders = (origin = 2) => Array.from({ length: 12 }, (_, n) => device.folder(`d${n}`, at(10 + n, origin)));
-  const uuids = () => device.rows().folders.map(([uuid]) => uuid);
-
-  it("come without those that a transform withholds", () => {
-    const withheld = ({ record }: IncomingRecord) =>
-      record === "d3" ? ({ kind: "deferred", reason: "because" } as const) : null;
-    const { models, inserted } = device.apply(folders(), { shortWay: true, withheld });
-    expect(models.get("folder")).toEqual({ ...counts, applied: 11, deferred: 1 });
-    expect(inserted).toBe(11);
-    expect(uuids()).not.toContain("d3");
-  });
-
-  it("are stamped anew where they are left over from a member whose removal is settled", () => {
-    device.db.exec(
-      "UPDATE tidemark_member SET removed_kind = 'removed', removed_hlc = 9, removed_by = 'origin-1', settled_hlc = 15 WHERE num = 3",
-    );
-    device.members.load(device.db);
-    device.apply(folders(3), { shortWay: true });
-    const origins = device.aside().stamps.map(([, , , , origin]) => Number(origin));
-    expect(origins.sort()).toEqual([1, 1, 1, 1, 1, 1, 3, 3, 3, 3, 3, 3]);
-    expect(uuids()).toHaveLength(12);
-  });
-});
-
-describe("a block of a backfill", () => {
-  const block = (): SettledBlock => ({
-    model: device.model("folder"),
-    identities: Array.from({ length: 12 }, (_, n) => `d${String(n).padStart(2, "0")}`),
-    columns: [
-      Array.from({ length: 12 }, (_, n) => `folder ${n}`),
-      { values: ["d00", "elsewhere"], at: Array.from({ length: 12 }, (_, n) => (n === 7 ? 2 : n % 2)) },
-    ],
-  });
-
-  it("ends in the same rows the short way as the long way, and counts the same", () => {
-    const taken = (shortWay: boolean) => {
-      device = new Device();
-      device.apply([device.folder("d03", at(5))]);
-      const parts = [device.applyBlock(block(), 0, 2, shortWay), device.applyBlock(block(), 2, 12, shortWay)];
-      return {
-        inserted: parts.map(({ inserted }) => inserted),
-        ends: {
-          told: parts.map(({ models, touched }) => [[...models], touched.has(device.model("folder"))]),
-          rows: device.rows(),
-          aside: device.aside(),
-        },
-      };
-    };
-    const [short, long] = [taken(true), taken(false)];
-    // One was here before, one refers to what is not.
-    expect(short.inserted).toEqual([2, 8]);
-    expect(long.inserted).toEqual([0, 0]);
-    expect(short.ends).toEqual(long.ends);
-  });
-
-  it("of which all is known inserts nothing", () => {
-    device.applyBlock(block(), 0, 12, true);
-    const { models, touched, inserted } = device.applyBlock(block(), 0, 12, true);
-    expect([models.get("folder"), touched.get(device.model("folder"))?.size, inserted]).toEqual([
-      { ...counts, applied: 12 },
-      12,
-      0,
-    ]);
-  });
 });

@@ -9,7 +9,7 @@ import { orRefused } from "./newcomers-refused.js";
 import type { SettledBlock } from "./settled-block.js";
 import type { TargetLookup } from "./target-lookup.js";
 import { targetsFirst } from "./targets-first.js";
-import { isDictionary, type WireDictionary } from "./wire-block.js";
+import { isDictionary, valueAt, type WireDictionary } from "./wire-block.js";
 import { bindWireValue, isRawTextTag } from "./wire-value.js";
 
 /**
@@ -151,8 +151,8 @@ function rowsOfShortWay({
     for (let row = from; row < to; row++) if (known.has(block.identities[row]!)) short[row - from] = 0;
   }
   for (const column of block.columns) {
-    if (isDictionary(column)) continue;
-    for (let row = from; row < to; row++) if (isRawTextTag(column[row]!)) short[row - from] = 0;
+    if (isDictionary(column) && !column.values.some(isRawTextTag)) continue;
+    for (let row = from; row < to; row++) if (isRawTextTag(valueAt(column, row))) short[row - from] = 0;
   }
   for (let again = true; again; ) {
     again = false;
@@ -161,7 +161,7 @@ function rowsOfShortWay({
         const place = at[row]! - 1;
         if (place < 0 || short[row - from] === 0 || keys[place] !== undefined) continue;
         const target = rows[place];
-        if (target !== undefined && (target === row || short[target - from] === 1)) continue;
+        if (target !== undefined && short[target - from] === 1) continue;
         short[row - from] = 0;
         again = true;
       }

@@ -68,9 +68,7 @@ export function insertNewcomers(options: NewcomersOptions): {
   readonly inserted: ReadonlyMap<SyncModel, number>;
 } {
   const { tx, records, writer, touched, lookup } = options;
-  const nothing = { rest: records, inserted: new Map<SyncModel, number>() };
   const newcomers = new Newcomers(options);
-  if (newcomers.size === 0) return nothing;
   orRefused(() => {
     for (const [model, group] of newcomers.byModel) {
       const ordered = newcomers.targetsFirst(model, group);
@@ -106,7 +104,7 @@ class Newcomers {
     // What is referred to comes first, as the triggers of an application expect.
     const byLevel = [...byModel(options.records)].sort(([one], [other]) => one.level - other.level);
     for (const [model, group] of byLevel) {
-      if (model.identity.kind !== "column" || model.localKey === null) continue;
+      if (model.identity.kind !== "column") continue;
       // Edits and deletions can be told apart without a look into the database.
       const fit = group.filter((incoming) => isComplete(incoming) && !options.withheld(incoming));
       if (fit.length < WORTH_LOOKING) continue;
@@ -114,12 +112,6 @@ class Newcomers {
     }
     this.#withdrawUnsupported();
     for (const [model, group] of this.byModel) this.#assignKeys(model, group);
-  }
-
-  get size(): number {
-    let size = 0;
-    for (const group of this.byModel.values()) size += group.size;
-    return size;
   }
 
   has(record: IncomingRecord): boolean {
