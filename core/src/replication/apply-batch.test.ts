@@ -1,4 +1,4 @@
-import type { ApplyBatch, BatchCounts } from "@tidemark/plugin-api";
+import type { ApplyBatch, BatchCounts, OperationOutcome, ReferenceResolution } from "@tidemark/plugin-api";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
 import { raiseVector } from "../storage/vectors.js";
@@ -97,20 +97,21 @@ describe("a page of changes", () => {
       expect(slice.durationMs).toBeGreaterThan(0);
       expect(slice.durationMs).toBeLessThan(durationMs);
     }
+    expect(durationMs).toBeLessThan(elapsed);
   });
 
   it("does not merge what was merged before, and counts it as superseded", async () => {
-    await receive(pageOf(folders(folder("d", 10), folder("e", 10))));
+    await receive(pageOf(folders(folder("d", 10), folder("e", 20))));
     has({ 2: 20 });
     // The deletion of e is forgotten, and so is what d was called later.
     alone.device.db.exec("DELETE FROM folder WHERE uuid = 'e'; DELETE FROM tidemark_stamp");
     const { models } = await receive(
-      pageOf(folders(folder("e", 10), renamed("d", 20, "old"), renamed("d", 21, "new"), renamed("d", 15, "other", C))),
+      pageOf(folders(folder("e", 20), renamed("d", 20, "old"), renamed("d", 21, "new"), renamed("d", 15, "other", C))),
     );
     expect(alone.all("folder")).toEqual(["d"]);
     expect(name("d")).toBe("new");
-    expect(models.folder!.superseded).toBeGreaterThanOrEqual(1);
-    const again = await receive(pageOf(folders(folder("e", 10))));
+    expect(models).toEqual({ folder: { ...counts, applied: 1, superseded: 1 } });
+    const again = await receive(pageOf(folders(folder("e", 20))));
     expect(again.models).toEqual({ folder: { ...counts, superseded: 1 } });
   });
 
@@ -129,7 +130,10 @@ describe("a page of changes", () => {
     );
     members.load(db);
     const page = pageOf(folders(folder("d", 10)));
-    await expect(receive(page)).rejects.toMatchObject({ code: "TIDEMARK_MEMBER_REMOVED" });
+    await expect(receive(page)).rejects.toMatchObject({
+      code: "TIDEMARK_MEMBER_REMOVED",
+      details: { device: "b", self: false },
+    });
     expect(alone.all("folder")).toEqual([]);
     // What came before the removal was known is kept, and merged in its time.
     await receive(page, { wasDeferred: true });
@@ -187,12 +191,13 @@ describe("a page of changes", () => {
     );
     members.load(db);
     await receive(pageOf(folders(folder("late", 20, null, C))), { stamped: () => stamped++ });
+    await receive(pageOf(folders(folder("again", 20, null, C))));
     expect(stamped).toBe(1);
   });
 
   it("says nothing of stamps that are forgotten here", async () => {
     alone.device.db.exec("UPDATE tidemark_state SET floor = 15, hlc = 15");
-    await receive(pageOf(folders(["d", [10, B], [], [0, 20, B], 0, ["folder d", null]])), { phase: "backfill" });
+    await receive(pageOf(folders(["d", [15, B], [], [0, 20, B], 0, ["folder d", null]])), { phase: "backfill" });
     expect(alone.device.aside().stamps.map(([, , column, hlc]) => [column, hlc])).toEqual([[1, 20]]);
     // Nor of what a life stands on.
     await receive(pageOf(folders(["e", [10, B, 30, B], [8, B], [], 0, ["folder e", null]])));
@@ -289,16 +294,19 @@ describe("what is from beyond the drift limit", () => {
     await receive(pageOf(folders(folder("d", 10))));
     alone.device.db.exec("DELETE FROM tidemark_stamp");
     const due = alone.future(1_000);
-    const seen: unknown[] = [];
-    await receive(
-      pageOf(
-        folders(
-          ["d", [0, 0], [], [1, due, B], 0, ["the library's", null]],
-          ["elsewhere", [0, 0], [], [1, due, B], 0, ["not here yet", null]],
-        ),
+    const page = pageOf(
+      folders(
+        ["d", [0, 0], [], [1, due, B], 0, ["the library's", null]],
+        ["elsewhere", [0, 0], [], [1, due, B], 0, ["not here yet", null]],
       ),
-      { phase: "backfill", inspect: (_, records) => seen.push(records.map(({ record, late }) => [record, late])) },
     );
+    await receive(page);
+    expect(name("d")).toBe("folder d");
+    const seen: unknown[] = [];
+    await receive(page, {
+      phase: "backfill",
+      inspect: (_, records) => seen.push(records.map(({ record, late }) => [record, late])),
+    });
     expect(name("d")).toBe("the library's");
     expect(alone.all("folder")).toEqual(["d"]);
     expect(alone.deferred()).toEqual([
@@ -306,13 +314,18 @@ describe("what is from beyond the drift limit", () => {
       [due, "elsewhere"],
     ]);
     expect(seen.at(-1)).toEqual([["d", ["parent_id"]]]);
+    await receive(page, { phase: "backfill" });
+    expect(alone.deferred()).toHaveLength(2);
   });
 
   it("is put back all the same where it was merged before, and the clock has gone back since", async () => {
     const late = alone.future(10_000);
     alone.device.db.prepare("UPDATE tidemark_state SET hlc = ?").run(late);
-    await receive(pageOf(folders(folder("d", late))), { phase: "backfill", restores: { floor: 0 } });
+    const page = pageOf(folders(folder("d", late)));
+    await receive(page, { phase: "backfill", restores: { floor: 0 } });
     expect([alone.all("folder"), alone.deferred()]).toEqual([["d"], []]);
+    await receive(page, { phase: "backfill" });
+    expect(alone.deferred()).toEqual([[late, "d"]]);
   });
 });
 
@@ -410,7 +423,7 @@ describe("a page of a backfill", () => {
     };
     await expect(receive(pageOf(three), { phase: "backfill", finish: failing })).rejects.toBe(error);
     expect(alone.all("folder")).toEqual([]);
-    expect(alone.observed).toEqual([]);
+    expect([alone.observed, alone.writes.length]).toEqual([[], 1]);
   });
 });
 
@@ -421,7 +434,7 @@ describe("what transforms", () => {
         ...folders(folder("d", 10), folder("e", 11, "d"), ["f", [12, B], [], [], 0, ["folder f", "far"]]),
         k: new WireBlock(["k", "l", "m"], [["K", "L", "M"], { values: ["d", "far"], at: [0, 1, 2] }]),
       },
-      files(["g", [13, C], [], [], 0, ["g", 1, "d"]], deleted("h", 14, C)),
+      files(["g", [13, C], [], [], 0, ["g", 1, "d"]], deleted("h", 14, C), ["i", [], [], [0, 15, C], [0], ["i"]]),
     );
   const backfill = { phase: "backfill" } as const;
 
@@ -438,15 +451,16 @@ describe("what transforms", () => {
       values,
       references.map((it) => Object.values(it).join(" ")),
     ]);
-    expect(operations).toEqual([
+    expect(operations).toStrictEqual([
       ["0 upsert folder d", { name: "folder d", parent_id: null }, []],
       ["1 upsert folder e", { name: "folder e", parent_id: "d" }, ["parent_id folder d false"]],
       ["2 upsert folder f", { name: "folder f", parent_id: "far" }, ["parent_id folder far false"]],
       ["3 upsert file g", { name: "g", size: 1, folder_id: "d" }, ["folder_id folder d true"]],
       ["4 delete file h", {}, []],
-      ["5 upsert folder k", { name: "K", parent_id: null }, []],
-      ["6 upsert folder l", { name: "L", parent_id: "d" }, ["parent_id folder d false"]],
-      ["7 upsert folder m", { name: "M", parent_id: "far" }, ["parent_id folder far false"]],
+      ["5 upsert file i", { name: "i" }, []],
+      ["6 upsert folder k", { name: "K", parent_id: null }, []],
+      ["7 upsert folder l", { name: "L", parent_id: "d" }, ["parent_id folder d false"]],
+      ["8 upsert folder m", { name: "M", parent_id: "far" }, ["parent_id folder far false"]],
     ]);
     expect(batch!.targets).toEqual([
       {
@@ -468,11 +482,12 @@ describe("what transforms", () => {
       return {};
     };
     await receive(pageOf(folders(folder("d", 10))));
+    await receive(pageOf({ ...folders(), k: new WireBlock(["j"], [["J"], { values: [], at: [0] }]) }), backfill);
     await receive(
       pageOf({ ...folders(), k: new WireBlock(["k", "l"], [["K", "L"], { values: ["k"], at: [1, 1] }]) }),
       backfill,
     );
-    expect(targets).toEqual([[], [[[["k", 2]], ["k"]]]]);
+    expect(targets).toEqual([[], [], [[[["k", 2]], ["k"]]]]);
   });
 
   it("are not asked where nothing came", async () => {
@@ -501,12 +516,26 @@ describe("what transforms", () => {
     expect(models.file).toMatchObject({ rejected: 1 } satisfies Partial<BatchCounts>);
   });
 
-  it("reject alone has all taken in one by one, too", async () => {
-    alone.transform = ({ operations }) => ({
-      rejected: operations.filter(({ record }) => record === "k").map(({ id }) => ({ id, reason: "never" })),
-    });
-    await receive(page(), backfill);
-    expect(alone.all("folder")).toEqual(["d", "e", "f", "l", "m"]);
+  it.each(["deferred", "rejected"] as const)(
+    "withhold of a block, and be it only as %s, is found in it",
+    async (how) => {
+      alone.transform = ({ operations }) => {
+        const named: OperationOutcome[] = operations
+          .filter((it) => it.record === "k")
+          .map(({ id }) => ({ id, reason: "no" }));
+        return { [how]: named };
+      };
+      await receive(page(), backfill);
+      expect(alone.all("folder")).toEqual(["d", "e", "f", "l", "m"]);
+    },
+  );
+
+  it("have nothing to say against goes the short way", async () => {
+    alone.transform = () => ({});
+    const finished: number[] = [];
+    const k = new WireBlock(["k", "l"], [["K", "L"], { values: ["k"], at: [0, 1] }]);
+    await receive(pageOf({ ...folders(), k }), { ...backfill, finish: (_, inserted) => finished.push(inserted) });
+    expect(finished).toEqual([2]);
   });
 
   it("resolve is not looked up any more, as long as nobody has written meanwhile", async () => {
@@ -542,7 +571,13 @@ describe("what transforms", () => {
     alone.transform = () => {
       alone.device.apply([alone.device.folder("g", { hlc: 15, origin: 3 })]);
       db.exec("UPDATE folder SET id = 77 WHERE uuid = 'd'");
-      return { resolutions: new Map([["folder", new Map([["d", { kind: "found", localKey: 1 } as const]])]]) };
+      const invented = new Map([["x", { kind: "missing" } as const]]);
+      return {
+        resolutions: new Map<string, ReadonlyMap<string, ReferenceResolution>>([
+          ["folder", new Map([["d", { kind: "found", localKey: 1 } as const]])],
+          ["of its own invention", invented],
+        ]),
+      };
     };
     await receive(pageOf(folders(["e", [20, B], [], [], 0, ["e", "d"]])));
     expect(db.prepare("SELECT parent_id FROM folder WHERE uuid = 'e'").pluck().get()).toBe(77);
@@ -565,6 +600,20 @@ describe("what transforms", () => {
       [pageOf(folders(folder("e", 11, "d"))), {}],
       [pageOf({ ...folders(), k: new WireBlock(["k"], [["K"], { values: [], at: [0] }]) }), backfill],
       [pageOf({ ...folders(), k: new WireBlock(["l"], [["L"], { values: ["d"], at: [1] }]) }), backfill],
+      [
+        pageOf({
+          ...folders(),
+          k: new WireBlock(
+            ["m"],
+            [
+              { values: ["M"], at: [1] },
+              { values: [], at: [0] },
+            ],
+          ),
+        }),
+        backfill,
+      ],
+      [pageOf({ m: "note", c: ["text", "about", "file_id"], r: [["n", [12, B], [], [], 0, ["n", "d", null]]] }), {}],
     ];
     for (const [page, received] of pages) {
       alone.transform = () => ({ resolutions: new Map() });
@@ -573,6 +622,6 @@ describe("what transforms", () => {
       shown.push(library.resolvesReferences);
     }
     // True is what was known before: it is given up where there were references and nobody resolved them.
-    expect(shown).toEqual([true, true, false, true, false]);
+    expect(shown).toEqual([true, true, false, true, false, true, false]);
   });
 });
