@@ -91,28 +91,29 @@ describe("a served page", () => {
     });
     expect(checkServedPage("p", "folder", ["b", null], rows(records, null))).toMatchObject({ stretch: ["b", null] });
     expect(checkServedPage("p", "folder", ["b", null], rows(records, "m"))).toMatchObject({ stretch: ["b", "m"] });
-    expect(checkServedPage("p", "folder", WHOLE, rows(pageOf(block()), null)).count).toBe(0);
+    expect(checkServedPage("p", "folder", ["b", "z"], rows(pageOf(block()), "z")).count).toBe(0);
   });
 
-  it.each<[string, Stretch, WireRecords, string | null]>([
-    ["stands still", ["b", "z"], pageOf(), "b"],
-    ["goes back", ["b", "z"], pageOf(), "a"],
-    ["goes on behind its end", ["b", "y"], pageOf(), "z"],
-    ["goes on to the end of the model", ["b", "y"], pageOf(), null],
-    ["holds another model", WHOLE, pageOf(folders(), files()), null],
-    ["holds a record from before it", ["b", "z"], pageOf(folders(settled("c"), settled("b"))), "z"],
-    ["holds a record from behind it", ["b", "z"], pageOf(folders(settled("n"), settled("c"))), "m"],
-    ["has a block that begins before it", ["b", "z"], pageOf(block("b", "c")), "z"],
-    ["has a block that ends behind it", ["b", "z"], pageOf(block("c", "n")), "m"],
+  it.each<[string, Stretch, WireRecords, string | null, string]>([
+    ["stands still", ["b", "z"], pageOf(), "b", "forward"],
+    ["goes back", ["b", "z"], pageOf(), "a", "forward"],
+    ["goes on behind its end", ["b", "y"], pageOf(), "z", "only to where"],
+    ["goes on to the end of the model", ["b", "y"], pageOf(), null, "only to where"],
+    ["holds another model", WHOLE, pageOf(folders(), files()), null, "another model"],
+    ["holds a record from before it", ["b", "z"], pageOf(folders(settled("c"), settled("b"))), "z", "outside"],
+    ["holds a record from behind it", ["b", "z"], pageOf(folders(settled("n"), settled("c"))), "m", "outside"],
+    ["has a block that begins before it", ["b", "z"], pageOf(block("b", "c")), "z", "outside"],
+    ["has a block that ends behind it", ["b", "z"], pageOf(block("c", "d", "n")), "m", "outside"],
     [
-      "has a record beside its block that is from outside",
+      "has a record beside its block from outside",
       ["b", "z"],
       pageOf({ ...block("c"), r: [settled("a")] }),
       "z",
+      "outside",
     ],
-  ])("is refused where it %s", (_, asked, records, upTo) => {
+  ])("is refused where it %s", (_, asked, records, upTo, reason) => {
     expect(() => checkServedPage("p", "folder", asked, rows(records, upTo))).toThrow(
-      expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED" }),
+      expect.objectContaining({ code: "TIDEMARK_WIRE_MALFORMED", message: expect.stringContaining(reason) }),
     );
   });
 
@@ -275,6 +276,23 @@ describe("what only a joining device has", () => {
     await take(pageOf(), { model: "file" });
     expect(device.kinds()).toEqual([]);
     expect(alone.all("file")).toEqual(["f"]);
+  });
+
+  it("reads again what it refers to, where that was taken for another life before", async () => {
+    const { device } = alone;
+    device.apply([device.folder("d", at(50, 2))]);
+    device.db.exec("INSERT INTO folder (uuid, name) VALUES ('mine', 'mine')");
+    device.reconsider([
+      {
+        model: device.model("folder"),
+        record: "mine",
+        lost: { column: device.model("folder").references[0]!, target: "d" },
+      },
+    ]);
+    expect(device.rows().folders).toContainEqual(["mine", "mine", null]);
+    begin("join");
+    await take(pageOf());
+    expect(device.rows().folders).toContainEqual(["mine", "mine", "d"]);
   });
 
   it("does not hold what came to refer to another life of it", async () => {
@@ -477,7 +495,10 @@ describe("what gives way to the values of the library", () => {
     alone.device.db.exec("INSERT INTO file (uuid, name, size, folder_id) SELECT 'f', 'own', 9, id FROM folder");
     alone.device.db.exec("INSERT INTO file (uuid, name, size, folder_id) SELECT 'g', NULL, 7, id FROM folder");
     const partly = (identity: string): WireRecord => [identity, [20, B], [], [], [2], ["d"]];
-    expect(await overwrittenOf("join", files(partly("f"), partly("g")))).toEqual([
+    alone.device.db.exec("INSERT INTO file (uuid, name, size, folder_id) SELECT 'h', 'its', 7, id FROM folder");
+    // Nothing could stand in the place of its folder, which it has to have.
+    const nameless: WireRecord = ["h", [20, B], [], [], [0], ["its"]];
+    expect(await overwrittenOf("join", files(partly("f"), partly("g"), nameless))).toEqual([
       ["overwritten-at-join", "file", "f", { name: "own", size: 9 }],
     ]);
   });
