@@ -177,3 +177,8 @@ it("does not speak of single columns of a record of which it can't know that it 
   await library.clock.advance(5_000);
   expect(await albumsOf(a).find()).toMatchObject([{ title: "two" }]);
 });
+
+it("brings all of a record that somebody else had made, also what it does not know", async () => {
+  const { a } = await comesBackWith((b) => albumsOf(b).save({ uuid: "new", title: "new", cover: "blue" }));
+  expect(await albumsOf(a).findOneBy({ uuid: "new" })).toMatchObject({ title: "new", cover: "blue" });
+});

@@ -1,6 +1,6 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import type { SyncModel } from "../registry/model.js";
-import { loadExtra } from "../storage/extra.js";
+import { loadExtra, saveExtra } from "../storage/extra.js";
 import { addToJournal, type JournalKind } from "../storage/journal.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { columnNames, modelName, nameAllocator } from "../storage/names.js";
@@ -282,6 +282,7 @@ function issue(library: LocalLibrary, tx: LogTransaction, again: readonly Again[
   const lookup = new PlainLookup(reader);
   const inPlace = again.filter((item) => item.inPlace && item.unsent.model !== null);
   if (inPlace.length > 0) {
+    for (const { unsent, values } of inPlace) keepUnknown(tx, unsent, values);
     const records = inPlace.map(({ unsent, state }) => ({ model: unsent.model!, record: unsent.record, state }));
     applier.reconsider({ tx, records, lookup });
   }
@@ -300,6 +301,14 @@ function issue(library: LocalLibrary, tx: LogTransaction, again: readonly Again[
     model === null ? [{ model: number, record, state, values: state.columns.has(0) ? all : values }] : [],
   );
   if (foreign.length > 0) applyForeign({ tx, records: foreign, members, now: clock.now(), backfill: false });
+}
+
+/** The row has stayed, but what was kept beside it of columns that are not known here was forgotten with the stamps. */
+function keepUnknown({ db }: LogTransaction, { model, number, record }: Unsent, values: Unsent["values"]): void {
+  // Made anew by the application while the library was on its way: another life, which has none of it.
+  if (newestBirth(stateOf(loadLogged(db, number, [record]).get(record), true)).hlc > 0) return;
+  const unknown = new Map([...values].filter(([column]) => !model!.columnByNumber.has(column)));
+  saveExtra({ db, model: number, record, values: unknown, keep: null });
 }
 
 /** Writes entries, and remembers what is to be told once they are committed. */
