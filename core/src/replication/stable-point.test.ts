@@ -4,7 +4,14 @@ import { describe, expect, it } from "vitest";
 import { Members } from "../storage/members.js";
 import { migrateSyncTables } from "../storage/schema.js";
 import { REMOVAL_KNOWN, REMOVAL_SETTLED, raiseVector, removalOf } from "../storage/vectors.js";
-import { mostStable, reaches, stableTime } from "./stable-point.js";
+import {
+  anybodyHasTheLibrary,
+  hasTheLibrary,
+  isSettledByAll,
+  mostStable,
+  reaches,
+  stableTime,
+} from "./stable-point.js";
 
 interface Facts {
   /** Own number; null for a device that is no member. */
@@ -13,7 +20,13 @@ interface Facts {
   readonly floor?: number;
   readonly ready?: boolean;
   /** By number, from 1. `join: null`: heard of, not counted. `settled`: of a removed one. */
-  readonly members: readonly { readonly join: number | null; readonly removed?: true; readonly settled?: number }[];
+  readonly members: readonly {
+    readonly join: number | null;
+    readonly removed?: true;
+    readonly settled?: number;
+    /** By number. */
+    readonly sponsor?: number;
+  }[];
   /** Member → origin → entry. */
   readonly vectors: Readonly<Record<number, Readonly<Record<number, number>>>>;
 }
@@ -24,12 +37,13 @@ function device({ self = 1, hlc = 100, floor = 0, ready = true, members, vectors
   migrateSyncTables({ db, logId: "log" });
   db.prepare("UPDATE tidemark_state SET self = ?, hlc = ?, floor = ?, ready = ?").run(self, hlc, floor, Number(ready));
   const add = db.prepare(
-    `INSERT INTO tidemark_member (origin, device, name, join_hlc, removed_kind, removed_hlc, removed_by, settled_hlc)
-     VALUES (:origin, :origin, :origin, :join, :kind, :hlc, :by, :settled)`,
+    `INSERT INTO tidemark_member (origin, device, name, join_hlc, sponsor, removed_kind, removed_hlc, removed_by, settled_hlc)
+     VALUES (:origin, :origin, :origin, :join, :sponsor, :kind, :hlc, :by, :settled)`,
   );
-  members.forEach(({ join, removed = false, settled = null }, index) => {
+  members.forEach(({ join, removed = false, settled = null, sponsor: by = null }, index) => {
     const reason = removed ? { kind: "removed", hlc: 50, by: "origin-1" } : { kind: null, hlc: null, by: null };
-    add.run({ origin: `origin-${index + 1}`, join, settled, ...reason });
+    const sponsor = by === null ? null : `origin-${by}`;
+    add.run({ origin: `origin-${index + 1}`, join, settled, sponsor, ...reason });
   });
   for (const [member, vector] of Object.entries(vectors)) raiseVector(db, Number(member), vectorOf(vector));
   const known = new Members();
@@ -170,6 +184,62 @@ describe("what no stable time can be above", () => {
     const third = (settled: object) => [{ join: 1 }, { join: 2 }, { join: 3, removed: true as const, ...settled }];
     expect(most({ members: third({}), vectors })).toBe(30);
     expect(most({ members: third({ settled: 30 }), vectors })).toBe(50);
+  });
+});
+
+describe("a removal is settled by all", () => {
+  const settledByAll = (join: number | null, vectors: Facts["vectors"], settled?: number) => {
+    const third = { join, removed: true as const, ...(settled !== undefined && { settled }) };
+    const { db, members } = device({ members: [{ join: 1 }, { join: 2 }, third], vectors });
+    return isSettledByAll(db, members, members.byNumber(3));
+  };
+  const said = (how: number) => ({ 2: { [removalOf(3)]: how } });
+
+  it("once it is settled here, and every other member has said that it is there", () => {
+    expect(settledByAll(3, said(REMOVAL_SETTLED), 30)).toBe(true);
+    expect(settledByAll(3, said(REMOVAL_KNOWN), 30)).toBe(false);
+    expect(settledByAll(3, {}, 30)).toBe(false);
+    expect(settledByAll(3, said(REMOVAL_SETTLED))).toBe(false);
+  });
+
+  it("whatever the removed one says itself", () => {
+    expect(settledByAll(3, { ...said(REMOVAL_SETTLED), 3: { 1: 5 } }, 30)).toBe(true);
+  });
+
+  it("at once if nobody has heard of its join: then it has left nothing", () => {
+    expect(settledByAll(null, {})).toBe(true);
+  });
+});
+
+describe("a member is known to have the library", () => {
+  /** The first has founded it, and has vouched for the second, and that one for the third. */
+  const joined: Facts["members"] = [{ join: 1 }, { join: 2, sponsor: 1 }, { join: 3, sponsor: 2 }];
+  const has = (vectors: Facts["vectors"], members: Facts["members"] = joined) => {
+    const known = device({ members, vectors });
+    return members.map((_, index) => hasTheLibrary(known.db, known.members, known.members.byNumber(index + 1)));
+  };
+
+  it("if it has founded it or has vouched for another, though it has said nothing", () => {
+    expect(has({})).toEqual([true, true, false]);
+  });
+
+  it("if it has told something of another", () => {
+    expect(has({ 3: { 3: 50 } })).toEqual([true, true, false]);
+    expect(has({ 3: { [removalOf(2)]: REMOVAL_KNOWN } })).toEqual([true, true, false]);
+    expect(has({ 3: { 3: 50, 1: 40 } })).toEqual([true, true, true]);
+  });
+
+  it("and anybody has it if one of those does who are left", () => {
+    const anybody = (members: Facts["members"], vectors: Facts["vectors"] = {}) => {
+      const known = device({ members, vectors });
+      return anybodyHasTheLibrary(known.db, known.members);
+    };
+    const gone = joined.map((member) => ({ ...member, removed: true as const }));
+    const left = [...gone.slice(0, 2), joined[2]!];
+    expect(anybody(left)).toBe(false);
+    expect(anybody(left, { 3: { 1: 40 } })).toBe(true);
+    expect(anybody([...left, { join: 4, sponsor: 3 }])).toBe(true);
+    expect(anybody(gone)).toBe(false);
   });
 });
 
