@@ -54,6 +54,12 @@ describe("what the servers of a backfill say that they have", () => {
     expect(stored()).toMatchObject({ noted: { "origin-2": at(2), "origin-3": at(1) }, floor: 7, cursors });
   });
 
+  it("says nothing of a member that one of them does not know", () => {
+    noteFirstPlan(library, tx, plan(at(5), at(1)));
+    noteFirstPlan(library, tx, { ...plan(at(2), 0), vector: { "origin-2": at(2) } });
+    expect(stored().noted).toEqual({ "origin-2": at(2) });
+  });
+
   it("begins anew with a server that has forgotten what an earlier one lacked", () => {
     noteFirstPlan(library, tx, plan(at(1), at(1)));
     saveBackfill(device.db, { ...stored(), cursors: { folder: { open: [["m", null]], done: 2 } } });
