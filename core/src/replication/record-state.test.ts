@@ -20,6 +20,7 @@ import {
   SETTLED,
   type Stamp,
   stampOrder,
+  stampsOf,
   UNKNOWN,
   UNSTAMPED,
 } from "./record-state.js";
@@ -349,6 +350,8 @@ describe("what somebody tells", () => {
     expect(newsOf(told, after(30))).toEqual({ births: [], death: UNSTAMPED, columns: column });
     expect(newsOf(told, after(40))).toBeNull();
     expect(newsOf(SETTLED, () => true)).toBeNull();
+    const edits: RecordState = { births: [], death: UNSTAMPED, columns: told.columns };
+    expect(newsOf(edits, after(30))).toEqual({ ...edits, columns: column });
   });
 
   it("is left whole where all of it is new", () => {
@@ -367,6 +370,8 @@ describe("what somebody tells", () => {
     expect(newsOf(diedLocally(floor), () => true)).toBeNull();
     const born: RecordState = { ...living({ hlc: 20, origin: 1 }), death: floor };
     expect(newsOf(born, after(19))).toEqual(born);
+    expect([...stampsOf(born)]).toEqual(born.births);
+    expect([...stampsOf(diedLocally({ hlc: 15, origin: 1 }))]).toEqual([{ hlc: 15, origin: 1 }]);
     const edited: RecordState = { births: [], death: { hlc: 5, origin: 1 }, columns: column };
     expect(newsOf(edited, after(10))).toEqual(edit(1, { hlc: 40, origin: 2 }));
   });
