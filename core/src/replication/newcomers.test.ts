@@ -1,4 +1,5 @@
 import type { WireValue } from "@tidemark/plugin-api";
+import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import type { SyncModel } from "../registry/model.js";
 import type { LocalKey } from "../storage/row-writer.js";
@@ -263,4 +264,58 @@ it("is refused as a whole when the schema refuses one of the newcomers", () => {
   const files = several((n) => device.file(`f${n}`, at(30 + n), "d", `name ${n}`));
   expect(() => device.apply(files, { shortWay: true })).toThrow(NewcomersRefused);
   expect(device.rows().files).toHaveLength(1);
+});
+
+it("ends as the long way does, whatever is here and whatever comes", () => {
+  const place = fc.integer({ min: 0, max: 25 });
+  const time = fc.integer({ min: 1, max: 40 });
+  const change = fc.record({
+    kind: fc.constantFrom("folder", "folder", "file", "file", "note", "partner", "move", "end"),
+    n: place,
+    to: place,
+    origin: fc.constantFrom(2, 3),
+    born: time,
+    /** When its last column was set, if not then. */
+    later: fc.option(time, { freq: 4 }),
+  });
+  type Change = typeof change extends fc.Arbitrary<infer T> ? T : never;
+  const made = (of: Device, { kind, n, to, origin, born }: Change): IncomingRecord => {
+    const stamp = at(born, origin);
+    if (kind === "folder") return of.folder(`d${n}`, stamp, to % 3 === 0 ? null : `d${to}`);
+    if (kind === "file") return of.file(`f${n}`, stamp, `d${to}`);
+    if (kind === "note") return of.note(`n${n}`, stamp, `d${to}`, to % 3 === 0 ? null : `f${to}`);
+    if (kind === "partner") return of.partner(`p${n}`, stamp, `p${to}`);
+    return kind === "move"
+      ? of.edited("file", `f${n}`, stamp, { folder_id: `d${to}` })
+      : of.died("folder", `d${n}`, stamp);
+  };
+  const incoming = (of: Device, change: Change): IncomingRecord => {
+    const record = made(of, change);
+    const { births } = record.state;
+    if (change.later === null || births.length === 0) return record;
+    const columns = new Map([[record.model.columns.length, at(Math.max(change.born, change.later), change.origin)]]);
+    return { ...record, state: { births, death: UNSTAMPED, columns } };
+  };
+  const recordOf = ({ kind, n }: Change) => `${kind === "move" ? "file" : kind === "end" ? "folder" : kind} ${n}`;
+  const batch = (maxLength: number) => fc.uniqueArray(change, { maxLength, selector: recordOf, size: "max" });
+  let inserted = 0;
+  fc.assert(
+    fc.property(batch(12), batch(90), fc.boolean(), (before, after, backfill) => {
+      const ends = [true, false].map((shortWay) => {
+        const one = new Device();
+        one.apply(before.map((it) => incoming(one, it)));
+        const options = { shortWay, backfill, ties: backfill ? "unstamped" : "none" } as const;
+        inserted += one.apply(
+          after.map((it) => incoming(one, it)),
+          options,
+        ).inserted;
+        const end = { rows: one.rows(), aside: one.aside(), highWater: one.highWater };
+        one.db.close();
+        return end;
+      });
+      expect(ends[0]).toEqual(ends[1]);
+    }),
+    { seed: 20261130, numRuns: 25 },
+  );
+  expect(inserted).toBeGreaterThan(100);
 });
