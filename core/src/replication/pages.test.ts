@@ -16,7 +16,7 @@ import { readBackfillPage, readRecords } from "./backfill-page.js";
 import { isUnsettled, ownVector, readChangePage } from "./change-page.js";
 import { checkWireRecords, decodeRecords } from "./decode-records.js";
 import type { EncodeDeps } from "./encode-records.js";
-import { joinStates, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
+import { ANY_ORIGIN, joinStates, type RecordState, type Stamp, UNKNOWN, UNSTAMPED } from "./record-state.js";
 import type { WireRecords } from "./wire-records.js";
 
 // Pages of a backfill and pages of the log, with limits drawn by chance, while things go on changing between them.
@@ -433,6 +433,37 @@ describe("of a record a page of the log tells", () => {
     expect(told(0, 11, 13)).toEqual([{ record: "a", state: death, values: [undefined, undefined] }]);
     expect(told(0, 12, 12)).toEqual([{ record: "a", state: edit, values: ["aside", undefined] }]);
     expect(told(0, 12, 13)).toEqual([]);
+  });
+
+  it("the death that its life stands on, to whom that is news, and with it no more than is news", () => {
+    store.write("a", "title");
+    const whole = { births: [stamp(20, 2)], death: stamp(12, 3), columns: new Map([[1, stamp(21, 2)]]) };
+    store.log("a", whole);
+    const untold = [undefined, undefined];
+    const death = { births: [], death: stamp(12, 3), columns: new Map() };
+    expect(told(0, 21, 11)).toEqual([{ record: "a", state: death, values: untold }]);
+    const both = { births: [], death: stamp(12, 3), columns: whole.columns };
+    expect(told(0, 20, 11)).toEqual([{ record: "a", state: both, values: ["title", undefined] }]);
+    expect(told(0, 21, 12)).toEqual([]);
+    expect(told(0, 19, 12)).toEqual([{ record: "a", state: whole, values: ["title", null] }]);
+  });
+
+  it("no death where its life stands on a floor, which is nobody's", () => {
+    store.write("a", "title");
+    const floor = stamp(12, ANY_ORIGIN);
+    store.log("a", { births: [stamp(20, 2)], death: floor, columns: new Map([[1, stamp(21, 2)]]) });
+    expect(told(0, 21, 0)).toEqual([]);
+    const edit = { births: [], death: UNSTAMPED, columns: new Map([[1, stamp(21, 2)]]) };
+    expect(told(0, 20, 0)).toEqual([{ record: "a", state: edit, values: ["title", undefined] }]);
+    expect(told(0, 19, 0)).toMatchObject([{ state: { death: floor } }]);
+  });
+
+  it("an edit that brings an unstamped record no life", () => {
+    store.write("a", "title");
+    store.log("a", { births: [UNSTAMPED, stamp(20, 2)], death: UNSTAMPED, columns: new Map([[1, stamp(21, 3)]]) });
+    const edit = { births: [], death: UNSTAMPED, columns: new Map([[1, stamp(21, 3)]]) };
+    expect(told(0, 20, 20)).toEqual([{ record: "a", state: edit, values: ["title", undefined] }]);
+    expect(told(0, 20, 21)).toEqual([]);
   });
 
   it("nothing that is forgotten here, but for the death that an edit has to be seen with", () => {
