@@ -333,3 +333,45 @@ it("passes columns and models through a device that is too old for them, and sho
   await library.settle(a, b, c);
   expect(await studios.find()).toMatchObject([{ uuid: "st2", city: "Trier" }]);
 });
+
+@Entity({ name: "review" })
+class Review {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @Column({ type: "varchar" }) text!: string;
+  @ManyToOne(() => NewAlbum, { nullable: false, onDelete: "CASCADE" }) album!: NewAlbum;
+}
+
+it("agrees with others on a record that it kept while its target was deleted and made anew, once it knows the model", async () => {
+  const entities = [...(NEW.entities as unknown[]), Review] as Models["entities"];
+  const reviewed: Models = { entities, declarations: [...NEW.declarations, ...shared(Review)] };
+  const library = newLibrary(reviewed);
+  const a = await library.device("a");
+  let b = await library.device("b", { dial: ["a"], ...OLD });
+  const forget = async () => {
+    await library.clock.advance(5_000);
+    for (let turn = 0; turn < 3; turn++) {
+      for (const { tidemark } of [a, b]) {
+        await tidemark.services.get(logMaintenance).acknowledge();
+        await library.clock.advance(500);
+        await tidemark.services.get(logMaintenance).prune();
+      }
+    }
+  };
+  const albums = a.dataSource.getRepository(NewAlbum);
+  const album = await albums.save({ uuid: "al1", title: "One" });
+  await a.dataSource.getRepository(Review).save({ uuid: "r1", text: "good", album });
+  await library.settle(b);
+  await forget();
+  // To a the review is gone with what it refers to; b can't know that it refers to anything.
+  await b.dataSource.getRepository(OldAlbum).delete({ uuid: "al1" });
+  await forget();
+  expect((await a.tidemark.status()).parked.hidden).toBe(0);
+  expect((await b.tidemark.status()).parked.foreign).toBe(1);
+  await albums.save({ uuid: "al1", title: "Again" });
+  await forget();
+  b = await library.restart("b", b, { dial: ["a"], ...reviewed });
+  await library.clock.advance(120_000);
+  await library.settle(a, b);
+  expect(expectSameTable([a, b], "review", { local: ["id", "albumId"] }).size).toBe(1);
+});
