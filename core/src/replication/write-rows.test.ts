@@ -55,6 +55,11 @@ describe("rows", () => {
     });
   });
 
+  it("go after those that refer to them, whichever model comes first", () => {
+    device.apply([device.died("folder", "d", at(30)), ...["f", "g", "h"].map((it) => device.died("file", it, at(30)))]);
+    expect(device.written()).toEqual(["DELETE file", "DELETE file", "DELETE file", "DELETE folder"]);
+  });
+
   it("come before those that move to them, where nothing goes", () => {
     device.apply([moved("f", "z"), device.folder("z", at(20))]);
     expect(device.written()).toEqual(["INSERT folder", "UPDATE file"]);
@@ -169,6 +174,22 @@ describe("rows that exchange unique values", () => {
       ["n d", "hidden"],
     ]);
     expect(models.get("file")).toEqual({ ...counts, applied: 2, quarantined: 2 });
+  });
+
+  it("move as well, though it took more than one try", () => {
+    device.apply([
+      device.edited("file", "f", at(30), { name: "g", folder_id: "e" }),
+      renamed("g", "f"),
+      device.edited("file", "h", at(30), { name: "other", size: -1 }),
+    ]);
+    expect(device.rows().files).toEqual([
+      ["f", "g", 1, "e"],
+      ["g", "f", 1, "d"],
+      ["h", "h", 1, "d"],
+    ]);
+    // Once h fits, it is written, too.
+    device.apply([device.edited("file", "h", at(40), { size: 9, folder_id: "e" })]);
+    expect(device.rows().files.at(-1)).toEqual(["h", "other", 9, "e"]);
   });
 
   it("make room for others that have waited for it", () => {
