@@ -182,6 +182,15 @@ describe("a block of a backfill", () => {
     expect(inserted).toEqual([6, 4]);
   });
 
+  it("brings what late references have waited for, of which nothing is remembered then", () => {
+    const { db } = device;
+    const late = db.prepare("INSERT INTO tidemark_late (target_model, target, model, record) VALUES (?, ?, ?, 'n')");
+    const [folder, note] = ["folder", "note"].map((name) => device.model(name).number);
+    for (const target of [d(1), d(5), "elsewhere"]) late.run(folder, target, note);
+    device.applyBlock(folders(several(() => null))(device), 0, 4, true);
+    expect(db.prepare("SELECT target FROM tidemark_late ORDER BY target").pluck().all()).toEqual([d(5), "elsewhere"]);
+  });
+
   it("asks for each target once", () => {
     device.apply([device.folder("d", at(5)), device.folder("e", at(5)), device.folder("unused", at(5))]);
     device.db.exec("DELETE FROM tidemark_stamp");
