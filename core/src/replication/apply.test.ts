@@ -333,6 +333,56 @@ describe("a record whose required target is not here", () => {
     expect(device.aside().waiting).toEqual([]);
   });
 
+  it("takes in the target of a nullable one together with a change of something else", () => {
+    device.apply([device.folder("e", at(20), "d"), device.note("n", at(20), "d", "f")]);
+    device.apply([
+      device.edited("folder", "e", at(30), { name: "edited" }),
+      device.edited("note", "n", at(30), { text: "edited" }),
+      device.folder("d", at(10)),
+    ]);
+    expect(device.rows()).toMatchObject({
+      folders: [
+        ["d", "folder d", null],
+        ["e", "edited", "d"],
+      ],
+      notes: [["n", "edited", "d", "integer", null]],
+    });
+    expect(device.aside().waiting.map(([, , column, target]) => [column, target])).toEqual([[3, "f"]]);
+  });
+
+  it("does not take it in where the change is that nothing is referred to any more, or another life says nothing of it", () => {
+    device.apply([device.folder("e", at(20), "d"), device.folder("c", at(20), "d")]);
+    const again = device.born("folder", "c", at(40), { name: "again" });
+    device.apply([
+      device.edited("folder", "e", at(30), { parent_id: null }),
+      { ...again, state: { ...again.state, death: at(35) } },
+      device.folder("d", at(10)),
+    ]);
+    expect(device.rows().folders).toEqual([
+      ["c", "again", null],
+      ["d", "folder d", null],
+      ["e", "folder e", null],
+    ]);
+    expect(device.aside().waiting).toEqual([]);
+  });
+
+  it("reads NULL once its target has gone, though the same batch has changed another reference of the record", () => {
+    device.apply([
+      ...[device.folder("d", at(10)), device.folder("c", at(10)), device.file("f", at(11), "c")],
+      ...["n", "o"].map((record) => device.note(record, at(20), "d")),
+    ]);
+    device.apply([
+      device.edited("note", "n", at(30), { file_id: "f" }),
+      device.edited("note", "o", at(30), { about: null }),
+      device.died("folder", "d", at(30)),
+    ]);
+    expect(device.rows().notes.map(([uuid, , about, , file]) => [uuid, about, file])).toEqual([
+      ["n", null, "f"],
+      ["o", null, null],
+    ]);
+    expect(device.aside().waiting.map(([, record, , target]) => [record, target])).toEqual([["n", "d"]]);
+  });
+
   it("reads another target as soon as an edit says so", () => {
     device.apply([device.folder("e", at(20), "d"), device.folder("c", at(10))]);
     device.apply([device.edited("folder", "e", at(30), { parent_id: "c" })]);
@@ -613,11 +663,36 @@ describe("another life of a record, told by who lacks one of its columns,", () =
     ]);
   });
 
+  it("leaves what the table could read nothing instead of", () => {
+    const again = device.born("file", "f", at(40), { name: "again", size: 3 });
+    device.apply([{ ...again, state: { ...again.state, death: at(35) } }]);
+    expect(device.rows().files).toEqual([["f", "again", 3, "d"]]);
+  });
+
   it("keeps what was changed in it before it was heard of", () => {
     device.apply([device.edited("file", "f", at(50), { size: 3 })]);
     device.apply([reborn(at(40), at(35))]);
     expect(device.rows().files).toEqual([["f", "again", 3, "d"]]);
   });
+});
+
+it("speaks of every column of a device-owned record, whose row has one stamp: of one that it does not tell, that it is empty", () => {
+  Object.assign(device.model("folder"), { ownership: { kind: "device", path: [] } });
+  device.apply([device.folder("d", at(10)), device.folder("e", at(11), "d")]);
+  const edit = (name: string, hlc: number) =>
+    device.incoming("folder", "e", { births: [], death: UNSTAMPED, columns: new Map([[0, at(hlc)]]) }, { name });
+  device.apply([edit("late", 5)]);
+  expect(device.rows().folders).toContainEqual(["e", "folder e", "d"]);
+  device.apply([edit("edited", 20)]);
+  expect(device.rows().folders).toContainEqual(["e", "edited", null]);
+});
+
+it("forgets which late references have waited for what has come", () => {
+  device.db.exec(
+    "INSERT INTO tidemark_late (target_model, target, model, record) VALUES (1, 'd', 1, 'x'), (1, 'e', 1, 'x')",
+  );
+  device.apply([device.folder("d", at(10))]);
+  expect(device.db.prepare("SELECT target FROM tidemark_late").pluck().all()).toEqual(["e"]);
 });
 
 describe("a record that carries no stamp any more", () => {
