@@ -30,7 +30,7 @@ describe("defineConfig", () => {
       },
       clock: { maxDriftMs: 300_000 },
       membership: { maxOfflineMs: 30 * 24 * 3_600_000, onReturn: "reissue" },
-      storage: { sliceMs: 8, pollMs: 250 },
+      storage: { sliceMs: 5, pollMs: 250 },
     });
   });
 

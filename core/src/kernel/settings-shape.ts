@@ -71,7 +71,7 @@ export const settingsShape = z
       })
       .prefault({}),
     storage: z
-      .strictObject({ sliceMs: z.number().min(1).max(1_000).default(8), pollMs: milliseconds.default(250) })
+      .strictObject({ sliceMs: z.number().min(1).max(1_000).default(5), pollMs: milliseconds.default(250) })
       .prefault({}),
   })
   .superRefine(({ membership, replication }, context) => {

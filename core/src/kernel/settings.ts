@@ -70,7 +70,7 @@ export interface TidemarkSettings {
     readonly onReturn?: "reissue" | "journal";
   };
   readonly storage?: {
-    /** How long a write slice may hold the loop; slices adapt to it, and to half of it while the application uses its database. Default 8. */
+    /** How long a write slice may hold the loop; slices adapt to it, and to half of it while the application uses its database. Default 5. */
     readonly sliceMs?: number;
     /**
      * How often changes of other processes are looked for while there are any. After a few looks in vain, at least every

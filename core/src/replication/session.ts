@@ -637,7 +637,7 @@ export class Session {
   }
 
   async #sendBackfillPage(message: MessageOf<"backfill-page">): Promise<void> {
-    const { connection, fence, events, registry } = this.#library.deps;
+    const { clock, connection, fence, events, registry } = this.#library.deps;
     if (readState(connection).ready === 0 || this.#member() === null || isUnsettled(connection)) {
       this.#refuse(message.request);
       return;
@@ -660,6 +660,8 @@ export class Session {
         }),
       );
       await fence.cover();
+      // Packing takes as long as reading: others get their turn in between.
+      await new Promise<void>((resolve) => clock.setImmediate(resolve));
       if (this.#closed) return;
       // From here on nothing is awaited: numbers are good for the order in which messages are sent.
       encoded = encodeMessage(

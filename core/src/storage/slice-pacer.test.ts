@@ -7,7 +7,7 @@ function run(pacer: SlicePacer, { slices, perMs }: { readonly slices: number; re
 
 describe("the slice pacer", () => {
   it("finds the size that takes the target time, from below and from above", () => {
-    const slow = new SlicePacer({ initial: 200 });
+    const slow = new SlicePacer({ targetMs: 8, initial: 200 });
     run(slow, { slices: 10, perMs: 100 });
     expect(slow.size).toBe(800);
     run(slow, { slices: 10, perMs: 20 });
@@ -16,7 +16,7 @@ describe("the slice pacer", () => {
 
   it("takes half the time while the application shares the loop", () => {
     let shares = true;
-    const pacer = new SlicePacer({ initial: 200, shares: () => shares });
+    const pacer = new SlicePacer({ targetMs: 8, initial: 200, shares: () => shares });
     run(pacer, { slices: 10, perMs: 100 });
     expect(pacer.size).toBe(400);
     shares = false;

@@ -3,7 +3,7 @@
  * it while an application waits for the loop too. It only counts; who makes the slices asks for `size` before each and tells afterwards how long it took.
  */
 export interface SlicePacerOptions {
-  /** How long a slice should take. Default 8. */
+  /** How long a slice should take. Default 5. */
   readonly targetMs?: number;
   /** Records in the first slice. Default 200. */
   readonly initial?: number;
@@ -24,7 +24,7 @@ export class SlicePacer {
   #maxRecords = Number.POSITIVE_INFINITY;
   #maxPages = Number.POSITIVE_INFINITY;
 
-  constructor({ targetMs = 8, initial = 200, shares = () => false }: SlicePacerOptions = {}) {
+  constructor({ targetMs = 5, initial = 200, shares = () => false }: SlicePacerOptions = {}) {
     this.#targetMs = targetMs;
     this.#shares = shares;
     this.#size = clamp(initial, SMALLEST, LARGEST);
