@@ -11,6 +11,8 @@ import { stableTime } from "./stable-point.js";
 /** COMMIT included, which writes the pages that a slice has touched, and takes now less and now more. */
 const SWEEP_MS = 3;
 const FIRST_SWEEP_ROWS = 500;
+/** A few quick slices at the beginning, when pages are at hand, say too much of what fits later. */
+const MOST_SWEEP_ROWS = 2_000;
 /** Pages given back to the file system in one step; more holds the loop for too long. */
 const COMPACT_PAGES = 100;
 
@@ -19,6 +21,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
   const { deps } = library;
   const { connection, members } = deps;
   const pacer = new SlicePacer({ targetMs: SWEEP_MS, initial: FIRST_SWEEP_ROWS });
+  pacer.advise({ maxRecords: MOST_SWEEP_ROWS });
   /** Where an unfinished sweep goes on, and up to which floor it sweeps; null position: it is finished. */
   let sweeping: { readonly floor: number; readonly after: number | null } = { floor: -1, after: null };
   // A backfill may have brought stamps from below the floor, behind the place that was swept to.

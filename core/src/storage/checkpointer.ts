@@ -26,8 +26,8 @@ export interface CheckpointerOptions {
 const MOST_PAGES_AHEAD = 3_000;
 /** Pages that are written into the file at once, on the loop, so that the log begins anew. */
 const LAST_PAGES = 100;
-/** Slices before it is worth starting a thread. */
-const SLICES_BEFORE = 10;
+/** Slices before it is worth starting a thread; after some more of them SQLite would run a checkpoint inside a COMMIT. */
+const SLICES_BEFORE = 4;
 /** Slices from one checkpoint to the next: pages that change again and again need to be written into the file once. */
 const SLICES_BETWEEN = 4;
 /** So many commits within so long begin a spell of many, and fewer in the longer time end it. */
