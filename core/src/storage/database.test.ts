@@ -38,7 +38,7 @@ describe("the kernel's connections", () => {
       expect(pragma(connection, "foreign_keys")).toBe(1);
       expect(pragma(connection, "recursive_triggers")).toBe(1);
       expect(pragma(connection, "busy_timeout")).toBe(5);
-      expect(pragma(connection, "cache_size")).toBe(-16_384);
+      expect(pragma(connection, "cache_size")).toBe(-6_144);
     }
     await dataSource.query("INSERT INTO note (text) VALUES ('a')");
     expect(after.prepare("SELECT text FROM note").pluck().all()).toEqual(["a"]);

@@ -34,9 +34,9 @@ interface Driver {
 /** Short, because it blocks the loop; long enough to find the gap between two commits of another process. */
 const BUSY_TIMEOUT_MS = 5;
 const RETRY_DELAY_MS = 50;
-/** More is no faster: what a slice changes fits, and the rest is in the system's cache. It is the larger part of a kernel's memory. */
-const WRITER_CACHE_KIB = 16 * 1024;
-const READER_CACHE_KIB = 8 * 1024;
+/** More is no faster: what a slice changes fits, and the rest is in the system's cache, while this one only grows. */
+const WRITER_CACHE_KIB = 6 * 1024;
+const READER_CACHE_KIB = 2 * 1024;
 
 /**
  * Opens the kernel's connection for writing and switches the database to the write-ahead log. The data source need not
