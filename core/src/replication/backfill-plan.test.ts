@@ -56,7 +56,10 @@ describe("what the servers of a backfill say that they have", () => {
 
   it("says nothing of a member that one of them does not know", () => {
     noteFirstPlan(library, tx, plan(at(5), at(1)));
+    const cursors = { folder: { open: [["m", null]], done: 2 } } as const;
+    saveBackfill(device.db, { ...stored(), cursors });
     noteFirstPlan(library, tx, { ...plan(at(2), 0), vector: { "origin-2": at(2) } });
+    expect(stored()).toMatchObject({ cursors });
     expect(stored().noted).toEqual({ "origin-2": at(2) });
   });
 

@@ -221,6 +221,7 @@ describe("a member is known to have the library", () => {
 
   it("if it has founded it or has vouched for another, though it has said nothing", () => {
     expect(has({})).toEqual([true, true, false]);
+    expect(has({}, [{ join: 1 }])).toEqual([true]);
   });
 
   it("if it has told something of another", () => {
