@@ -14,7 +14,7 @@ import type { IncomingRecord } from "./incoming.js";
 import { LateReferences } from "./late-references.js";
 import { diedLocally, type RecordState, type Stamp, UNSTAMPED } from "./record-state.js";
 import type { SettledBlock } from "./settled-block.js";
-import { PlainLookup } from "./target-lookup.js";
+import { PlainLookup, type TargetLookup } from "./target-lookup.js";
 
 /** One device: its tables, its log, and what merges into both. */
 export class Device {
@@ -122,8 +122,14 @@ export class Device {
   }
 
   /** A stretch of a block of a backfill page. */
-  applyBlock(block: SettledBlock, from: number, to: number, shortWay: boolean): ApplyResult {
-    return this.#inTransaction((tx, lookup) =>
+  applyBlock(
+    block: SettledBlock,
+    from: number,
+    to: number,
+    shortWay: boolean,
+    lookup: TargetLookup = new PlainLookup(this.reader),
+  ): ApplyResult {
+    return this.#inTransaction((tx) =>
       this.applier.applyBlock({
         ...{ tx, block, from, to, lookup, shortWay, backfill: true, ties: "unstamped", forgotten: 0, settledTo: 0 },
       }),

@@ -1,9 +1,12 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import type { SyncModel } from "../registry/model.js";
+import type { LocalKey } from "../storage/row-writer.js";
 import type { ApplyResult } from "./apply.js";
 import { at, counts, Device } from "./apply.test-support.js";
 import { NewcomersRefused } from "./newcomers-refused.js";
 import type { SettledBlock } from "./settled-block.js";
+import { PlainLookup } from "./target-lookup.js";
 import type { WireColumn, WireDictionary } from "./wire-block.js";
 
 let device: Device;
@@ -180,6 +183,24 @@ describe("a block of a backfill", () => {
       { ends: [6, 12] },
     );
     expect(inserted).toEqual([6, 4]);
+  });
+
+  it("tells of its rows where they may refer to each other, and nowhere else: a page holds one model", () => {
+    const told: string[] = [];
+    class Lookup extends PlainLookup {
+      override changed(model?: SyncModel, identity?: string, key?: LocalKey | null): void {
+        told.push(`${model?.name} ${identity} ${key}`);
+      }
+    }
+    const lookup = new Lookup(device.reader);
+    device.applyBlock(folders([null, d(0), "missing"])(device), 0, 2, true, lookup);
+    const files: SettledBlock = {
+      model: device.model("file"),
+      identities: ["f", "g"],
+      columns: [["f", "g"], [1, 1], dictionary([d(0), d(1)])],
+    };
+    expect(device.applyBlock(files, 0, 2, true, lookup).inserted).toBe(2);
+    expect(told).toEqual([`folder ${d(0)} 1`, `folder ${d(1)} 2`]);
   });
 
   it("brings what late references have waited for, of which nothing is remembered then", () => {
