@@ -33,6 +33,7 @@ import { anyWaiting, removeWaiting, waitingFor } from "../storage/waiting.js";
 import type { Applier, Reconsidered } from "./apply.js";
 import { byModel } from "./by-model.js";
 import { raiseFloor } from "./forget.js";
+import { formerNames } from "./former-names.js";
 import type { LateReferences } from "./late-references.js";
 import {
   bornLocally,
@@ -149,6 +150,7 @@ export class Fold {
       this.#change(tx, folding, entry);
     }
     if (!alone) {
+      this.#endFormerNames(tx, records);
       this.#stampInherited(tx, records, (model, record) => {
         const owner = owners.ownerOfRow(model, record);
         return owner === null || owner === ownDevice;
@@ -322,6 +324,20 @@ export class Fold {
     }
   }
 
+  /** Junctions that are called otherwise since a row that they join has taken another identity, or another row its place. */
+  #endFormerNames(tx: LogTransaction, records: Collected): void {
+    const { reader } = this.#deps;
+    for (const { model, record } of formerNames(tx.db, records.changes, records.deaths)) {
+      // Another row may have the name by now.
+      if (!isFit(model, record) || presentRows({ db: tx.db, model, records: [record], reader }).has(record)) continue;
+      const former = this.#folding(tx.db, records, model, record);
+      if (former.refused !== null || former.state.births.length === 0) continue;
+      former.state = diedLocally(tx.tick());
+      former.died = true;
+      former.born = false;
+    }
+  }
+
   /**
    * A row that takes the place of another one under the same key (a replacement, another identity) inherits what refers
    * to that key. Those references have not been written, but mean another life now, and say so by a stamp of their own.
@@ -348,15 +364,8 @@ export class Fold {
           value === null ? undefined : predecessors.get(`${target.model.number} ${typeof value} ${value}`);
         if (value === null || predecessor === undefined) continue;
         for (const record of rowsReferring({ db, model, column, value })) {
-          const former = formerIdentity(model, column, record, predecessor);
-          if (former !== record) {
+          if (formerIdentity(model, column, record, predecessor) !== record) {
             // A junction is named by what it joins: under another name it is another record.
-            if (isFit(model, former)) {
-              const old = this.#folding(db, records, model, former);
-              old.state = diedLocally(tx.tick());
-              old.died = true;
-              old.born = false;
-            }
             const renamed = this.#folding(db, records, model, record, UNKNOWN);
             if (renamed.born) continue;
             renamed.state = bornLocally(renamed.state, tx.tick(), tx.floor, this.#deps.members.order);

@@ -1,0 +1,173 @@
+import type { SyncColumn, SyncModel } from "../registry/model.js";
+import type { Sqlite } from "../storage/database.js";
+import { quoteName } from "../storage/identifiers.js";
+import { BORN, DIED, type OutboxEntry, type PendingDeaths } from "../storage/outbox.js";
+import { identityAt } from "../storage/owners.js";
+import { deriveIdentity } from "../storage/row-writer.js";
+import { prepared } from "../storage/statements.js";
+
+/**
+ * A junction is named by what it joins. When a row that it joins takes another identity, or another row its key, it is
+ * another record from then on, and nobody says so: its own row is the same. So what it was called until then has to end
+ * here, whether the row is still there or has gone later in the same outbox.
+ */
+export interface FormerName {
+  readonly model: SyncModel;
+  /** What a row of the junction was called until then. */
+  readonly record: string;
+}
+
+interface Change {
+  readonly entry: OutboxEntry;
+  readonly folding: { readonly model: SyncModel; readonly record: string };
+}
+
+/** A row with a key that is another record's later on. */
+interface Replaced {
+  readonly model: SyncModel;
+  readonly key: number;
+  readonly record: string;
+  /** Where it ended. */
+  readonly seq: number;
+}
+
+/** Local keys of what is joined, in the order of the identity. */
+type Keys = readonly (number | string | null)[];
+
+/** All names that end with the changes of one slice, of which each may come more than once. */
+export function formerNames(db: Sqlite, changes: readonly Change[], deaths: PendingDeaths): readonly FormerName[] {
+  const former: FormerName[] = [];
+  const told = new JunctionEntries(db, changes[0]?.entry.seq ?? 0);
+  for (const replaced of replacedRows(changes)) {
+    for (const { model, column } of replaced.model.referencedBy) {
+      if (model.identity.kind !== "derived" || column.reference!.byIdentity) continue;
+      const { columns } = model.identity;
+      const at = columns.indexOf(column);
+      if (at < 0) continue;
+      for (const keys of rowsUntil(db, model, columns, at, replaced, told)) {
+        const record = nameAt(db, columns, keys, replaced, deaths);
+        if (record !== null) former.push({ model, record });
+      }
+    }
+  }
+  return former;
+}
+
+function replacedRows(changes: readonly Change[]): readonly Replaced[] {
+  const gone = new Map<string, Replaced[]>();
+  const replaced: Replaced[] = [];
+  for (const { entry, folding } of changes) {
+    const { model, record } = folding;
+    if (entry.key === null || entry.mask >= 0 || !model.referencedBy.some(isJunction)) continue;
+    const place = `${model.number} ${entry.key}`;
+    if (entry.mask === BORN) {
+      replaced.push(...(gone.get(place) ?? []).filter((row) => row.record !== record));
+      gone.delete(place);
+    } else {
+      gone.set(place, [...(gone.get(place) ?? []), { model, key: entry.key, record, seq: entry.seq }]);
+    }
+  }
+  return replaced;
+}
+
+function isJunction({ model }: { readonly model: SyncModel }): boolean {
+  return model.identity.kind === "derived";
+}
+
+/** The rows that joined a row when it was replaced: those that are there and were not made since, and those that have gone since. */
+function rowsUntil(
+  db: Sqlite,
+  model: SyncModel,
+  columns: readonly SyncColumn[],
+  at: number,
+  { key, seq }: Replaced,
+  told: JunctionEntries,
+): readonly Keys[] {
+  const first = new Map<string, { readonly keys: Keys; readonly mask: number }>();
+  for (const entry of told.of(model, at, key)) {
+    const name = JSON.stringify(entry.keys);
+    if (entry.seq > seq && !first.has(name)) first.set(name, entry);
+  }
+  const names = columns.map(({ column }) => quoteName(column)).join(", ");
+  const rows = prepared(
+    db,
+    `SELECT ${names} FROM ${quoteName(model.table)} WHERE ${quoteName(columns[at]!.column)} = ?`,
+  )
+    .raw(true)
+    .all(BigInt(key)) as Keys[];
+  return [
+    ...rows.filter((keys) => !first.has(JSON.stringify(keys))),
+    ...[...first.values()].filter(({ mask }) => mask === DIED).map(({ keys }) => keys),
+  ];
+}
+
+/** What a row of the junction was called when the row that it joins was replaced; null if that can't be told any more. */
+function nameAt(
+  db: Sqlite,
+  columns: readonly SyncColumn[],
+  keys: Keys,
+  { model, key: replacedKey, record, seq }: Replaced,
+  deaths: PendingDeaths,
+): string | null {
+  const targets: string[] = [];
+  for (const [index, column] of columns.entries()) {
+    const { target, byIdentity } = column.reference!;
+    const key = keys[index] ?? null;
+    if (key === null) return null;
+    let identity: string | null;
+    if (byIdentity || typeof key === "string") identity = String(key);
+    else if (target === model && key === replacedKey) identity = record;
+    else identity = identityAt({ db, deaths, target, key, after: seq });
+    if (identity === null) return null;
+    targets.push(identity);
+  }
+  return deriveIdentity(targets);
+}
+
+/** What the outbox tells of rows of junctions that came and went, by what they joined. Read once per model. */
+class JunctionEntries {
+  readonly #db: Sqlite;
+  readonly #from: number;
+  readonly #entries = new Map<SyncModel, Map<string, JunctionEntry[]>>();
+
+  constructor(db: Sqlite, from: number) {
+    this.#db = db;
+    this.#from = from;
+  }
+
+  of(model: SyncModel, at: number, key: number): readonly JunctionEntry[] {
+    let entries = this.#entries.get(model);
+    if (entries === undefined) {
+      entries = this.#read(model);
+      this.#entries.set(model, entries);
+    }
+    return entries.get(`${at} ${key}`) ?? [];
+  }
+
+  #read(model: SyncModel): Map<string, JunctionEntry[]> {
+    const rows = prepared(
+      this.#db,
+      `SELECT seq, record, mask FROM tidemark_outbox
+       WHERE seq >= ? AND model = ? AND mask IN (${BORN}, ${DIED}) ORDER BY seq`,
+    )
+      .raw()
+      .all(this.#from, model.number) as [seq: number, record: string, mask: number][];
+    const entries = new Map<string, JunctionEntry[]>();
+    for (const [seq, record, mask] of rows) {
+      const keys = JSON.parse(record) as Keys;
+      keys.forEach((key, at) => {
+        const place = `${at} ${key}`;
+        const list = entries.get(place);
+        if (list === undefined) entries.set(place, [{ seq, keys, mask }]);
+        else list.push({ seq, keys, mask });
+      });
+    }
+    return entries;
+  }
+}
+
+interface JunctionEntry {
+  readonly seq: number;
+  readonly keys: Keys;
+  readonly mask: number;
+}
