@@ -86,7 +86,7 @@ it.each([
 
   for (const { database, tidemark } of [a, b]) {
     expect(
-      query(
+      query<{ joined: string }>(
         database,
         `SELECT f.uuid || ' ' || l.uuid AS joined FROM folder_labels_label j
          JOIN folder f ON f.id = j.folderId JOIN label l ON l.id = j.labelId ORDER BY 1`,
@@ -96,6 +96,6 @@ it.each([
     // Of what is living in the log, every junction has its row: nothing else is told to whoever joins.
     const living = `SELECT record FROM tidemark_stamp s JOIN tidemark_model m ON m.num = s.model
       WHERE m.name = 'Folder.labels' AND s.col = -1 ORDER BY record`;
-    expect(query(database, living).map((row) => row.record)).toEqual(joined);
+    expect(query<{ record: string }>(database, living).map((row) => row.record)).toEqual(joined);
   }
 });
