@@ -6,7 +6,6 @@ import { park } from "../storage/parked.js";
 import { presentRows } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
 import { prepared } from "../storage/statements.js";
-import { noteUnseen } from "../storage/unseen.js";
 import type { Applier } from "./apply.js";
 import { PlainLookup } from "./target-lookup.js";
 
@@ -30,8 +29,6 @@ export function adoptSchema({
   for (const model of registry.models) {
     const records = new Set([...adoptColumns(tx.db, model, reader, now), ...adoptRecords(tx.db, model)]);
     if (records.size === 0) continue;
-    // A reference that nobody here knew to be one may have become final elsewhere, and hold here: its target was made anew.
-    noteUnseen(tx.db, [model.number]);
     applier.reconsider({
       tx,
       records: [...records].map((record) => ({ model, record })),
