@@ -1,4 +1,4 @@
-import { Column, Entity, JoinTable, ManyToMany, PrimaryGeneratedColumn } from "typeorm";
+import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryColumn, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, expect, it } from "vitest";
 import { query, TestLibrary } from "./library.test-support.js";
 
@@ -17,11 +17,26 @@ class Folder {
   @ManyToMany(() => Label) @JoinTable() labels!: Label[];
 }
 
+@Entity()
+class Machine {
+  @PrimaryColumn({ type: "varchar" }) uuid!: string;
+}
+
+@Entity()
+class Item {
+  @PrimaryGeneratedColumn() id!: number;
+  @Column({ type: "varchar", unique: true }) uuid!: string;
+  @ManyToOne(() => Machine, { nullable: false, onDelete: "CASCADE" }) machine!: Machine;
+  @ManyToMany(() => Label) @JoinTable() labels!: Label[];
+}
+
 let library: TestLibrary;
 beforeEach(() => {
   library = new TestLibrary({
-    entities: [Folder, Label],
+    entities: [Folder, Label, Machine, Item],
     declarations: [
+      { entity: Machine, isDevice: true, ownership: { kind: "device", owner: "" } },
+      { entity: Item, ownership: { kind: "device", owner: "machine" } },
       { entity: Folder, ownership: { kind: "shared" } },
       { entity: Label, ownership: { kind: "shared" } },
     ],
@@ -98,4 +113,34 @@ it.each([
       WHERE m.name = 'Folder.labels' AND s.col = -1 ORDER BY record`;
     expect(query<{ record: string }>(database, living).map((row) => row.record)).toEqual(joined);
   }
+});
+
+it("does not end what joins a record of somebody else that may not be renamed", async () => {
+  const { a, b } = await library.pair();
+  await b.dataSource.query("INSERT INTO machine (uuid) VALUES ('b')");
+  await b.dataSource.query("INSERT INTO item (id, uuid, machineUuid) VALUES (9, 'item', 'b')");
+  await b.dataSource.query("INSERT INTO label (id, uuid) VALUES (8, 'label')");
+  await b.dataSource.query("INSERT INTO item_labels_label (itemId, labelId) VALUES (9, 8)");
+  await library.settle(a, b);
+  await a.dataSource.query("UPDATE item SET uuid = 'mine' WHERE uuid = 'item'");
+  await library.settle(a, b);
+  const joined = `SELECT i.uuid AS item, l.uuid AS label FROM item_labels_label j
+    JOIN item i ON i.id = j.itemId JOIN label l ON l.id = j.labelId`;
+  for (const { database } of [a, b]) expect(query(database, joined)).toEqual([{ item: "item", label: "label" }]);
+});
+
+it("says nothing of a name that a junction has only had in passing", async () => {
+  const { a, b } = await library.pair();
+  await a.dataSource.query("INSERT INTO label (id, uuid) VALUES (8, 'label')");
+  await a.dataSource.query("INSERT INTO folder (id, uuid) VALUES (9, 'before')");
+  await a.dataSource.query("INSERT INTO folder_labels_label (folderId, labelId) VALUES (9, 8)");
+  await library.settle(a, b);
+  await a.dataSource.transaction(async (manager) => {
+    await manager.query(RENAME);
+    await manager.query("UPDATE folder SET uuid = 'last' WHERE uuid = 'after'");
+  });
+  await library.settle(a, b);
+  const told = `SELECT DISTINCT record FROM tidemark_stamp s JOIN tidemark_model m ON m.num = s.model
+    WHERE m.name = 'Folder.labels' ORDER BY record`;
+  expect(query(b.database, told)).toEqual([{ record: "before label" }, { record: "last label" }]);
 });

@@ -327,11 +327,16 @@ export class Fold {
   /** Junctions that are called otherwise since a row that they join has taken another identity, or another row its place. */
   #endFormerNames(tx: LogTransaction, records: Collected): void {
     const { reader } = this.#deps;
-    for (const { model, record } of formerNames(tx.db, records.changes, records.deaths)) {
+    for (const { model, record, passing, refused } of formerNames(tx.db, records.changes, records.deaths)) {
+      if (passing && records.known.get(model)?.has(record) !== true) continue;
       // Another row may have the name by now.
       if (!isFit(model, record) || presentRows({ db: tx.db, model, records: [record], reader }).has(record)) continue;
       const former = this.#folding(tx.db, records, model, record);
       if (former.refused !== null || former.state.births.length === 0) continue;
+      if (refused) {
+        restoreLater(tx.db, model, record);
+        continue;
+      }
       former.state = diedLocally(tx.tick());
       former.died = true;
       former.born = false;
@@ -512,10 +517,7 @@ export class Fold {
         values: row === undefined ? null : namedValues(model, row),
       });
       if (how === "changed") {
-        prepared(tx.db, "INSERT OR IGNORE INTO tidemark_restore (model, record) VALUES (?, ?)").run(
-          model.number,
-          record,
-        );
+        restoreLater(tx.db, model, record);
       }
       reports.push({ model: model.name, record, reason });
     }
@@ -601,6 +603,11 @@ export class Fold {
 function isAlone(members: Members, self: number): boolean {
   const counted = members.counted().filter((member) => member.removal === null || member.settledHlc === null);
   return counted.length === 1 && counted[0]!.num === self && counted[0]!.removal === null;
+}
+
+/** What was changed against the rules is fetched again from whoever has it. */
+function restoreLater(db: Sqlite, model: SyncModel, record: string): void {
+  prepared(db, "INSERT OR IGNORE INTO tidemark_restore (model, record) VALUES (?, ?)").run(model.number, record);
 }
 
 /** Whether peers would accept the identity. A derived one is made of several. */

@@ -5,6 +5,7 @@ import { BORN, DIED, type OutboxEntry, type PendingDeaths } from "../storage/out
 import { identityAt } from "../storage/owners.js";
 import { deriveIdentity } from "../storage/row-writer.js";
 import { prepared } from "../storage/statements.js";
+import { type RecordState, UNKNOWN } from "./record-state.js";
 
 /**
  * A junction is named by what it joins. When a row that it joins takes another identity, or another row its key, it is
@@ -15,11 +16,22 @@ export interface FormerName {
   readonly model: SyncModel;
   /** What a row of the junction was called until then. */
   readonly record: string;
+  /** Whether the joined row had its name for a while of these changes only: nobody may have heard of the junction. */
+  readonly passing: boolean;
+  /** Whether the joined row keeps its name in the end, because it is somebody else's. */
+  readonly refused: boolean;
 }
 
 interface Change {
   readonly entry: OutboxEntry;
-  readonly folding: { readonly model: SyncModel; readonly record: string };
+  readonly folding: {
+    readonly model: SyncModel;
+    readonly record: string;
+    /** What was known of it before these changes. */
+    readonly before: RecordState;
+    /** Changes of a record that somebody else owns are taken back. */
+    readonly refused: string | null;
+  };
 }
 
 /** A row with a key that is another record's later on. */
@@ -27,6 +39,8 @@ interface Replaced {
   readonly model: SyncModel;
   readonly key: number;
   readonly record: string;
+  readonly passing: boolean;
+  readonly refused: boolean;
   /** Where it ended. */
   readonly seq: number;
 }
@@ -46,7 +60,7 @@ export function formerNames(db: Sqlite, changes: readonly Change[], deaths: Pend
       if (at < 0) continue;
       for (const keys of rowsUntil(db, model, columns, at, replaced, told)) {
         const record = nameAt(db, columns, keys, replaced, deaths);
-        if (record !== null) former.push({ model, record });
+        if (record !== null) former.push({ model, record, passing: replaced.passing, refused: replaced.refused });
       }
     }
   }
@@ -57,14 +71,17 @@ function replacedRows(changes: readonly Change[]): readonly Replaced[] {
   const gone = new Map<string, Replaced[]>();
   const replaced: Replaced[] = [];
   for (const { entry, folding } of changes) {
-    const { model, record } = folding;
+    const { model, record, before, refused } = folding;
     if (entry.key === null || entry.mask >= 0 || !model.referencedBy.some(isJunction)) continue;
     const place = `${model.number} ${entry.key}`;
     if (entry.mask === BORN) {
       replaced.push(...(gone.get(place) ?? []).filter((row) => row.record !== record));
       gone.delete(place);
     } else {
-      gone.set(place, [...(gone.get(place) ?? []), { model, key: entry.key, record, seq: entry.seq }]);
+      gone.set(place, [
+        ...(gone.get(place) ?? []),
+        { model, key: entry.key, record, passing: before === UNKNOWN, refused: refused !== null, seq: entry.seq },
+      ]);
     }
   }
   return replaced;
