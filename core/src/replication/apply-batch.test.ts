@@ -246,6 +246,21 @@ describe("what is from beyond the drift limit", () => {
     expect(alone.all("folder")).toEqual(["d", "later"]);
   });
 
+  it("goes on with a life that is forgotten meanwhile, whatever ended the one before", async () => {
+    const { db } = alone.device;
+    const due = alone.future(1_000);
+    const created: WireRecord = ["d", [due, B], [8, B], [], 0, ["later", null]];
+    await receive(pageOf(folders(folder("d", 12))));
+    await receive(pageOf(folders(created)));
+    const kept = db.prepare("SELECT entry FROM tidemark_deferred").pluck().get() as string;
+    db.exec("DELETE FROM tidemark_stamp; UPDATE tidemark_state SET floor = 15");
+    await receive(pageOf(files(["f", [20, C], [], [], 0, ["f", 1, "d"]])));
+    await receive(JSON.parse(kept), { wasDeferred: true });
+    // Its folder lives since 12, not only since then.
+    expect(alone.all("file")).toEqual(["f"]);
+    expect(name("d")).toBe("later");
+  });
+
   it("begins right behind the limit", async () => {
     const limit = fromPhysicalMs(alone.clock.now() + 300_000);
     await receive(pageOf(folders(folder("d", limit), folder("e", limit + 1))));

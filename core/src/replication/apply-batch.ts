@@ -18,7 +18,7 @@ import { isNews, recordOf, splitFuture } from "./future-page.js";
 import type { ForeignRecord, IncomingRecord } from "./incoming.js";
 import type { LocalLibrary } from "./local-library.js";
 import { NewcomersRefused } from "./newcomers-refused.js";
-import { beyondFloor, isLiving, newsOf, type RecordState, type Stamp } from "./record-state.js";
+import { beyondFloor, isLiving, newsOf, type RecordState, type Stamp, withoutOldDeath } from "./record-state.js";
 import { recordsOf, type SettledBlock } from "./settled-block.js";
 import { PlainLookup, ResolvedLookup, type TargetLookup } from "./target-lookup.js";
 import type { WireDictionary } from "./wire-block.js";
@@ -108,7 +108,10 @@ export async function applyPage(library: LocalLibrary, received: ReceivedPage): 
       if (slice.block !== null) {
         outcome = deps.applier.applyBlock({ ...common, ...slice });
       } else {
-        const told = withStates(slice.records, (state) => beyondFloor(state, forgottenBy(tx, deps.members)));
+        const isForgotten = forgottenBy(tx, deps.members);
+        const told = withStates(slice.records, (state) =>
+          wasDeferred ? withoutOldDeath(beyondFloor(state, isForgotten), isForgotten) : beyondFloor(state, isForgotten),
+        );
         const news = backfill || wasDeferred ? told : withoutKnown(told, ownEntries(tx));
         followers = backfill || wasDeferred ? [] : behindDeferred(tx, news);
         const records = followers.length === 0 ? news : news.filter((record) => !followers.includes(record));

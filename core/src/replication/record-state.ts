@@ -109,6 +109,14 @@ export function beyondFloor(state: RecordState, isForgotten: (stamp: Stamp) => b
 }
 
 /**
+ * What has been kept for later, as a device sees it that has forgotten stamps meanwhile. Of what ended a life at or below
+ * the floor it has known for long, and what lives here without a stamp has outlived it.
+ */
+export function withoutOldDeath(state: RecordState, isForgotten: (stamp: Stamp) => boolean): RecordState {
+  return isLiving(state) && isForgotten(state.death) ? { ...state, death: UNSTAMPED } : state;
+}
+
+/**
  * The part of what somebody tells that is new here; null if nothing is. What has been merged before is left out, because
  * what superseded it may have been forgotten since.
  */

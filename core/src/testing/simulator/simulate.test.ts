@@ -49,6 +49,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     500_214,
     "a restored backup went on alone beside a member that it could not know, which had found it out",
   ],
+  ["all", 811_943, "what was kept for later ended a life that had been forgotten meanwhile, on one device only"],
   ["network", 815_014, "a junction lived on in the log under the name that it had before one end was renamed"],
   ["all", 405_071, "an empty column of a new version was taken for a change of a device that was alone"],
   ["all", 305_135, "a reset that the disk refused left a device that met nobody any more"],
