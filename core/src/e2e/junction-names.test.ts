@@ -48,6 +48,16 @@ const RENAME = "UPDATE folder SET uuid = 'after' WHERE uuid = 'before'";
 const MANY = `WITH RECURSIVE s(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM s WHERE n < 2500)
   INSERT INTO label (id, uuid) SELECT 100 + n, 'l' || n FROM s`;
 
+/** Two devices with a folder that has a label. */
+async function joined() {
+  const { a, b } = await library.pair();
+  await a.dataSource.query("INSERT INTO label (id, uuid) VALUES (8, 'label')");
+  await a.dataSource.query("INSERT INTO folder (id, uuid) VALUES (9, 'before')");
+  await a.dataSource.query("INSERT INTO folder_labels_label (folderId, labelId) VALUES (9, 8)");
+  await library.settle(a, b);
+  return { a, b };
+}
+
 it.each([
   ["one end is renamed, and the other deleted", [RENAME, "DELETE FROM label WHERE uuid = 'label'"], []],
   [
@@ -87,12 +97,8 @@ it.each([
     ],
     ["after label"],
   ],
-] as const)("ends what a junction was called when %s", async (_, changes, joined) => {
-  const { a, b } = await library.pair();
-  await a.dataSource.query("INSERT INTO label (id, uuid) VALUES (8, 'label')");
-  await a.dataSource.query("INSERT INTO folder (id, uuid) VALUES (9, 'before')");
-  await a.dataSource.query("INSERT INTO folder_labels_label (folderId, labelId) VALUES (9, 8)");
-  await library.settle(a, b);
+] as const)("ends what a junction was called when %s", async (_, changes, left) => {
+  const { a, b } = await joined();
 
   await a.dataSource.transaction(async (manager) => {
     for (const change of changes) await manager.query(change);
@@ -106,12 +112,12 @@ it.each([
         `SELECT f.uuid || ' ' || l.uuid AS joined FROM folder_labels_label j
          JOIN folder f ON f.id = j.folderId JOIN label l ON l.id = j.labelId ORDER BY 1`,
       ).map((row) => row.joined),
-    ).toEqual(joined);
+    ).toEqual(left);
     expect((await tidemark.doctor()).findings).toEqual([]);
     // Of what is living in the log, every junction has its row: nothing else is told to whoever joins.
     const living = `SELECT record FROM tidemark_stamp s JOIN tidemark_model m ON m.num = s.model
       WHERE m.name = 'Folder.labels' AND s.col = -1 ORDER BY record`;
-    expect(query<{ record: string }>(database, living).map((row) => row.record)).toEqual(joined);
+    expect(query<{ record: string }>(database, living).map((row) => row.record)).toEqual(left);
   }
 });
 
@@ -130,11 +136,7 @@ it("does not end what joins a record of somebody else that may not be renamed", 
 });
 
 it("says nothing of a name that a junction has only had in passing", async () => {
-  const { a, b } = await library.pair();
-  await a.dataSource.query("INSERT INTO label (id, uuid) VALUES (8, 'label')");
-  await a.dataSource.query("INSERT INTO folder (id, uuid) VALUES (9, 'before')");
-  await a.dataSource.query("INSERT INTO folder_labels_label (folderId, labelId) VALUES (9, 8)");
-  await library.settle(a, b);
+  const { a, b } = await joined();
   await a.dataSource.transaction(async (manager) => {
     await manager.query(RENAME);
     await manager.query("UPDATE folder SET uuid = 'last' WHERE uuid = 'after'");

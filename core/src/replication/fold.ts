@@ -21,7 +21,7 @@ import {
   SUSPECT,
 } from "../storage/outbox.js";
 import { OutboxSlices } from "../storage/outbox-slices.js";
-import { identityAt, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage/owners.js";
+import { derivedIdentityAt, type JoinedKeys, OwnerFinder, PendingMoves, SOMEBODY_ELSE } from "../storage/owners.js";
 import { anyParked, loadParked, park, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
@@ -256,18 +256,9 @@ export class Fold {
   /** The identity behind an entry; null when a derived one can't be told any more because a target has vanished. */
   #identity(db: Sqlite, deaths: PendingDeaths, model: SyncModel, entry: OutboxEntry): string | null {
     if (model.identity.kind === "column") return entry.record;
-    const keys = JSON.parse(entry.record) as (number | string | null)[];
-    const targets: string[] = [];
-    for (const [index, column] of model.identity.columns.entries()) {
-      const { target, byIdentity } = column.reference!;
-      const key = keys[index] ?? null;
-      if (key === null) return null;
-      const identity =
-        byIdentity || typeof key === "string" ? String(key) : identityAt({ db, deaths, target, key, after: entry.seq });
-      if (identity === null) return null;
-      targets.push(identity);
-    }
-    return deriveIdentity(targets);
+    const { columns } = model.identity;
+    const keys = JSON.parse(entry.record) as JoinedKeys;
+    return derivedIdentityAt({ db, deaths, columns, keys, after: entry.seq });
   }
 
   /** A suspect is a death if its row is gone and no later entry says so. */

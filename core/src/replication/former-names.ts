@@ -2,8 +2,7 @@ import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "../storage/database.js";
 import { quoteName } from "../storage/identifiers.js";
 import { BORN, DIED, type OutboxEntry, type PendingDeaths } from "../storage/outbox.js";
-import { identityAt } from "../storage/owners.js";
-import { deriveIdentity } from "../storage/row-writer.js";
+import { derivedIdentityAt, type JoinedKeys } from "../storage/owners.js";
 import { prepared } from "../storage/statements.js";
 import { type RecordState, UNKNOWN } from "./record-state.js";
 
@@ -45,9 +44,6 @@ interface Replaced {
   readonly seq: number;
 }
 
-/** Local keys of what is joined, in the order of the identity. */
-type Keys = readonly (number | string | null)[];
-
 /** All names that end with the changes of one slice, of which each may come more than once. */
 export function formerNames(db: Sqlite, changes: readonly Change[], deaths: PendingDeaths): readonly FormerName[] {
   const former: FormerName[] = [];
@@ -59,7 +55,7 @@ export function formerNames(db: Sqlite, changes: readonly Change[], deaths: Pend
       const at = columns.indexOf(column);
       if (at < 0) continue;
       for (const keys of rowsUntil(db, model, columns, at, replaced, told)) {
-        const record = nameAt(db, columns, keys, replaced, deaths);
+        const record = derivedIdentityAt({ db, deaths, columns, keys, after: replaced.seq, known: replaced });
         if (record !== null) former.push({ model, record, passing: replaced.passing, refused: replaced.refused });
       }
     }
@@ -99,8 +95,8 @@ function rowsUntil(
   at: number,
   { key, seq }: Replaced,
   told: JunctionEntries,
-): readonly Keys[] {
-  const first = new Map<string, { readonly keys: Keys; readonly mask: number }>();
+): readonly JoinedKeys[] {
+  const first = new Map<string, { readonly keys: JoinedKeys; readonly mask: number }>();
   for (const entry of told.of(model, at, key)) {
     const name = JSON.stringify(entry.keys);
     if (entry.seq > seq && !first.has(name)) first.set(name, entry);
@@ -111,34 +107,11 @@ function rowsUntil(
     `SELECT ${names} FROM ${quoteName(model.table)} WHERE ${quoteName(columns[at]!.column)} = ?`,
   )
     .raw(true)
-    .all(BigInt(key)) as Keys[];
+    .all(BigInt(key)) as JoinedKeys[];
   return [
     ...rows.filter((keys) => !first.has(JSON.stringify(keys))),
     ...[...first.values()].filter(({ mask }) => mask === DIED).map(({ keys }) => keys),
   ];
-}
-
-/** What a row of the junction was called when the row that it joins was replaced; null if that can't be told any more. */
-function nameAt(
-  db: Sqlite,
-  columns: readonly SyncColumn[],
-  keys: Keys,
-  { model, key: replacedKey, record, seq }: Replaced,
-  deaths: PendingDeaths,
-): string | null {
-  const targets: string[] = [];
-  for (const [index, column] of columns.entries()) {
-    const { target, byIdentity } = column.reference!;
-    const key = keys[index] ?? null;
-    if (key === null) return null;
-    let identity: string | null;
-    if (byIdentity || typeof key === "string") identity = String(key);
-    else if (target === model && key === replacedKey) identity = record;
-    else identity = identityAt({ db, deaths, target, key, after: seq });
-    if (identity === null) return null;
-    targets.push(identity);
-  }
-  return deriveIdentity(targets);
 }
 
 /** What the outbox tells of rows of junctions that came and went, by what they joined. Read once per model. */
@@ -171,7 +144,7 @@ class JunctionEntries {
       .all(this.#from, model.number) as [seq: number, record: string, mask: number][];
     const entries = new Map<string, JunctionEntry[]>();
     for (const [seq, record, mask] of rows) {
-      const keys = JSON.parse(record) as Keys;
+      const keys = JSON.parse(record) as JoinedKeys;
       keys.forEach((key, at) => {
         const place = `${at} ${key}`;
         const list = entries.get(place);
@@ -185,6 +158,6 @@ class JunctionEntries {
 
 interface JunctionEntry {
   readonly seq: number;
-  readonly keys: Keys;
+  readonly keys: JoinedKeys;
   readonly mask: number;
 }

@@ -2,6 +2,7 @@ import type { SyncColumn, SyncModel } from "../registry/model.js";
 import type { Sqlite } from "./database.js";
 import { quoteName } from "./identifiers.js";
 import { BORN, type OutboxEntry, type PendingDeaths, readBehind } from "./outbox.js";
+import { deriveIdentity } from "./row-writer.js";
 import { prepared } from "./statements.js";
 
 /**
@@ -124,8 +125,45 @@ export class PendingMoves {
   }
 }
 
+/** Local keys of what a junction joins, in the order of its identity. */
+export type JoinedKeys = readonly (number | string | null)[];
+
+/**
+ * What a junction of these keys was called when an outbox entry was written; null when that can't be told any more because
+ * something that it joined has vanished. `known`: the identity of a joined row that is known otherwise.
+ */
+export function derivedIdentityAt({
+  db,
+  deaths,
+  columns,
+  keys,
+  after,
+  known,
+}: {
+  readonly db: Sqlite;
+  readonly deaths: PendingDeaths;
+  readonly columns: readonly SyncColumn[];
+  readonly keys: JoinedKeys;
+  readonly after: number;
+  readonly known?: { readonly model: SyncModel; readonly key: number; readonly record: string };
+}): string | null {
+  const targets: string[] = [];
+  for (const [index, column] of columns.entries()) {
+    const { target, byIdentity } = column.reference!;
+    const key = keys[index] ?? null;
+    if (key === null) return null;
+    let identity: string | null;
+    if (byIdentity || typeof key === "string") identity = String(key);
+    else if (target === known?.model && key === known.key) identity = known.record;
+    else identity = identityAt({ db, deaths, target, key, after });
+    if (identity === null) return null;
+    targets.push(identity);
+  }
+  return deriveIdentity(targets);
+}
+
 /** The identity that a local key had when an outbox entry was written: a later death tells, else the row. */
-export function identityAt({
+function identityAt({
   db,
   deaths,
   target,
