@@ -1,5 +1,6 @@
 import type { SyncModel } from "../registry/model.js";
 import { isLiving } from "../replication/record-state.js";
+import { damagedOf } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
 import { modelName } from "../storage/names.js";
@@ -114,9 +115,7 @@ async function examineModel(
   model: SyncModel,
 ): Promise<void> {
   const { reader } = examination.patient.library.deps;
-  const restoring = new Set(
-    db.prepare("SELECT record FROM tidemark_restore WHERE model = ?").pluck().all(model.number) as string[],
-  );
+  const restoring = new Set(damagedOf(db, model.number));
   const missing = new Tally();
   const undead = new Tally();
   const twice = new Tally();

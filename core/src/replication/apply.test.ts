@@ -75,6 +75,18 @@ describe("what comes from a peer", () => {
     expect(device.rows().files).toEqual([]);
   });
 
+  it("is no edit of a dead record where a refused change has taken the row", () => {
+    device.apply([device.folder("d", at(10)), device.file("f", at(11), "d", "text"), device.link("f", "d", at(12))]);
+    device.db.exec(`DELETE FROM link; DELETE FROM file; DELETE FROM tidemark_stamp;
+      INSERT INTO tidemark_restore (model, record) VALUES (2, 'f'), (3, 'f d')`);
+    device.apply([
+      device.edited("file", "f", at(20), { name: "new", size: 3, folder_id: "d" }),
+      device.edited("link", "f d", at(21), { folder_id: "d" }),
+    ]);
+    expect(device.rows()).toMatchObject({ files: [["f", "new", 3, "d"]], links: [["f", "d"]] });
+    expect(device.aside().stamps).toHaveLength(4);
+  });
+
   it("may tell of a record more than once", () => {
     const { models } = device.apply([
       device.folder("d", at(10)),

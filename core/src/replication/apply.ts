@@ -1,5 +1,6 @@
 import type { BatchCounts } from "@tidemark/plugin-api";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
+import { anyDamaged, isDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { deferForeignKeys } from "../storage/deferred-keys.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
@@ -8,7 +9,7 @@ import { OutsideReferences } from "../storage/outside-references.js";
 import { anyQuarantined, loadParked, unpark } from "../storage/parked.js";
 import { presentRows, rowsReferring } from "../storage/present-rows.js";
 import type { RecordReader } from "../storage/record-reader.js";
-import { RowWriter } from "../storage/row-writer.js";
+import { RowWriter, targetsOf } from "../storage/row-writer.js";
 import { loadLogged, StateWriter, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { anyWaiting, waitingFor, waitingOf } from "../storage/waiting.js";
@@ -268,10 +269,13 @@ export class Applier {
     const logged = loadLogged(db, model.number, records);
     const rows = presentRows({ db, model, records, reader: this.#deps.reader });
     const parked = loadParked(db, model.number, records);
+    const restoring = incoming && anyDamaged(db);
     return records.map((record) => {
       const key = rows.get(record) ?? null;
       const kept = parked.get(record) ?? null;
-      const present = key !== null || (kept !== null && kept.kind !== "dead");
+      // A record whose row a refused change has taken lives on: what comes for it is no edit of a dead one.
+      const damaged = restoring && key === null && kept === null && isDamaged(db, model.number, record);
+      const present = key !== null || (kept !== null && kept.kind !== "dead") || damaged;
       const working = new WorkingRecord({
         model,
         record,
@@ -285,6 +289,13 @@ export class Applier {
         model.columns.forEach((column, index) => {
           const value = kept.values.get(column.number);
           if (value !== undefined) working.values[index] = value;
+        });
+      }
+      if (damaged && model.identity.kind === "derived") {
+        // Its row can't be written without what it joins.
+        const targets = targetsOf(model.identity.columns, record);
+        model.identity.columns.forEach((column, index) => {
+          working.values[model.columns.indexOf(column)] = targets?.[index];
         });
       }
       return working;

@@ -1,5 +1,6 @@
 import { compareIdentities } from "../registry/identity-form.js";
 import type { SyncModel, SyncRegistry } from "../registry/model.js";
+import { damagedOf } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { readState } from "../storage/log-transaction.js";
 import { outboxIsEmpty } from "../storage/outbox.js";
@@ -104,9 +105,7 @@ export function readRecords({
   if (model === undefined) return { records: { origins: [], groups: [] }, absent: [], floor };
   const rows = deps.reader.readByIdentity(db, model, records);
   const logged = loadLogged(db, model.number, records);
-  const restoring = new Set(
-    prepared(db, "SELECT record FROM tidemark_restore WHERE model = ?").pluck().all(model.number) as string[],
-  );
+  const restoring = new Set(damagedOf(db, model.number));
   const outgoing: Outgoing[] = [];
   const absent: string[] = [];
   for (const record of records) {

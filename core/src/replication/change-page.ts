@@ -1,3 +1,4 @@
+import { anyDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { deferredBetween, nextDue } from "../storage/deferred.js";
 import { readState } from "../storage/log-transaction.js";
@@ -69,7 +70,7 @@ export function readChangePage({
   readonly deps: EncodeDeps;
 }): ChangePage | null {
   if (!outboxIsEmpty(db)) return null;
-  if (isRestoring(db)) return { records: { origins: [], groups: [] }, position: after, more: false, end: null };
+  if (anyDamaged(db)) return { records: { origins: [], groups: [] }, position: after, more: false, end: null };
   const state = readState(db);
   const { rows, position, more } = readLog({
     db,
@@ -184,12 +185,7 @@ interface Part extends RecordState {
 
 /** Whether something is kept here of which a snapshot could not tell the truth. */
 export function isUnsettled(db: Sqlite): boolean {
-  return isRestoring(db) || nextDue(db) !== null || anyUnsent(db);
-}
-
-/** Whether records have been damaged by refused local changes and are to be fetched from a peer. */
-export function isRestoring(db: Sqlite): boolean {
-  return prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_restore)").pluck().get() === 1;
+  return anyDamaged(db) || nextDue(db) !== null || anyUnsent(db);
 }
 
 /** The part of a record that the receiver doesn't have; null when it has all of it. */

@@ -1,6 +1,7 @@
 import type { WireValue } from "@tidemark/plugin-api";
 import { isIdentity } from "../registry/identity-form.js";
 import type { SyncColumn, SyncModel, SyncRegistry } from "../registry/model.js";
+import { addDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { isEnforced } from "../storage/enforced.js";
 import { anyExtra, saveExtra } from "../storage/extra.js";
@@ -325,7 +326,7 @@ export class Fold {
       const former = this.#folding(tx.db, records, model, record);
       if (former.refused !== null || former.state.births.length === 0) continue;
       if (refused) {
-        restoreLater(tx.db, model, record);
+        addDamaged(tx.db, model.number, record);
         continue;
       }
       former.state = diedLocally(tx.tick());
@@ -507,9 +508,8 @@ export class Fold {
         reason,
         values: row === undefined ? null : namedValues(model, row),
       });
-      if (how === "changed") {
-        restoreLater(tx.db, model, record);
-      }
+      // What was changed against the rules is fetched again from whoever has it.
+      if (how === "changed") addDamaged(tx.db, model.number, record);
       reports.push({ model: model.name, record, reason });
     }
     const created = refused.filter(({ refused: how }) => how === "created");
@@ -594,11 +594,6 @@ export class Fold {
 function isAlone(members: Members, self: number): boolean {
   const counted = members.counted().filter((member) => member.removal === null || member.settledHlc === null);
   return counted.length === 1 && counted[0]!.num === self && counted[0]!.removal === null;
-}
-
-/** What was changed against the rules is fetched again from whoever has it. */
-function restoreLater(db: Sqlite, model: SyncModel, record: string): void {
-  prepared(db, "INSERT OR IGNORE INTO tidemark_restore (model, record) VALUES (?, ?)").run(model.number, record);
 }
 
 /** Whether peers would accept the identity. A derived one is made of several. */

@@ -1,10 +1,10 @@
 import type { SyncModel } from "../registry/model.js";
+import { damagedOf, removeDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import type { Members } from "../storage/members.js";
 import { loadParked } from "../storage/parked.js";
 import { loadLogged, stateOf } from "../storage/stamp-store.js";
-import { prepared } from "../storage/statements.js";
 import { loadVector, removalOf } from "../storage/vectors.js";
 import type { LocalLibrary } from "./local-library.js";
 import { bornLocally, diedLocally, isLiving, type RecordState, type Stamp } from "./record-state.js";
@@ -30,9 +30,7 @@ function lostRecords(
   { deps: { members, registry } }: LocalLibrary,
 ): readonly (readonly [SyncModel, string])[] {
   return registry.models.flatMap((model) => {
-    const damaged = prepared(db, "SELECT record FROM tidemark_restore WHERE model = ? ORDER BY record");
-    const records = damaged.pluck().all(model.number) as string[];
-    const lost = records.filter((record) => {
+    const lost = damagedOf(db, model.number).filter((record) => {
       const state = stateOf(loadLogged(db, model.number, [record]).get(record), true);
       return !canBeGivenBack(db, members, newestStamp(state, members));
     });
@@ -59,7 +57,7 @@ function newestStamp({ births, death, columns }: RecordState, { order }: Members
 
 function keep({ deps }: LocalLibrary, tx: LogTransaction, model: SyncModel, record: string): void {
   const { reader, applier, members } = deps;
-  prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?").run(model.number, record);
+  removeDamaged(tx.db, model.number, record);
   // What is kept aside was not damaged.
   if (loadParked(tx.db, model.number, [record]).has(record)) return;
   const logged = loadLogged(tx.db, model.number, [record]).get(record);

@@ -9,11 +9,12 @@ import {
   type TransportConnection,
   type TransportHost,
 } from "@tidemark/plugin-api";
+import { anyDamaged } from "../storage/damaged.js";
 import { readState } from "../storage/log-transaction.js";
 import type { Removal } from "../storage/members.js";
 import { Backfill } from "./backfill.js";
 import { endBackfill, loadBackfill } from "./backfill-store.js";
-import { isRestoring, isUnsettled } from "./change-page.js";
+import { isUnsettled } from "./change-page.js";
 import { isRetryable, replicationErrors } from "./errors.js";
 import { FutureRecords } from "./future.js";
 import { keepWhatNobodyHas } from "./keep-damaged.js";
@@ -543,7 +544,7 @@ export class Replicator implements TransportHost, SessionObserver {
 
   /** Asks one peer after the other until nothing is damaged any more: the first may be behind this device itself. */
   #restore(): void {
-    if (this.#restoring || !isRestoring(this.#library.deps.connection)) return;
+    if (this.#restoring || !anyDamaged(this.#library.deps.connection)) return;
     const sessions = this.sessions.filter(({ peerReady, closed, peer }) => peerReady && !closed && peer !== null);
     this.#restoring = true;
     keepWhatNobodyHas(this.#library)
@@ -567,7 +568,7 @@ export class Replicator implements TransportHost, SessionObserver {
 
   async #restoreFrom(sessions: readonly Session[]): Promise<void> {
     for (const session of sessions) {
-      if (!isRestoring(this.#library.deps.connection)) return;
+      if (!anyDamaged(this.#library.deps.connection)) return;
       if (session.closed) continue;
       try {
         await session.restore();

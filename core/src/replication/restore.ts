@@ -1,7 +1,7 @@
 import type { SyncModel } from "../registry/model.js";
+import { damagedOf, removeDamaged } from "../storage/damaged.js";
 import type { LogTransaction } from "../storage/log-transaction.js";
 import { loadLogged, stateOf } from "../storage/stamp-store.js";
-import { prepared } from "../storage/statements.js";
 import { applyPage } from "./apply-batch.js";
 import { checkWireRecords } from "./decode-records.js";
 import { replicationErrors } from "./errors.js";
@@ -26,18 +26,14 @@ export type FetchRecords = (model: string, records: readonly string[]) => Promis
 export async function restoreRecords(library: LocalLibrary, peer: string, fetch: FetchRecords): Promise<void> {
   const { connection, registry } = library.deps;
   for (const model of registry.models) {
-    const damaged = prepared(connection, "SELECT record FROM tidemark_restore WHERE model = ? ORDER BY record")
-      .pluck()
-      .all(model.number) as string[];
     await takeRecords({
       library,
       peer,
       fetch,
       model,
-      records: damaged,
+      records: damagedOf(connection, model.number),
       settle: (tx, { told, gone }) => {
-        const forget = prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?");
-        for (const record of [...told, ...gone]) forget.run(model.number, record);
+        for (const record of [...told, ...gone]) removeDamaged(tx.db, model.number, record);
       },
     });
   }

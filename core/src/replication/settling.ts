@@ -1,4 +1,5 @@
 import type { SyncModel } from "../registry/model.js";
+import { removeDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import type { Member, Members } from "../storage/members.js";
@@ -80,7 +81,7 @@ function stampLate(library: LocalLibrary, tx: LogTransaction, origin: number, en
     const model: SyncModel | undefined = registry.byNumber.get(number);
     const logged = loadLogged(tx.db, number, [record]).get(record);
     // Nobody has what was here before a refused change has damaged it: what is here now is the record.
-    prepared(tx.db, "DELETE FROM tidemark_restore WHERE model = ? AND record = ?").run(number, record);
+    removeDamaged(tx.db, number, record);
     const state = stampAnew({ state: stateOf(logged, true), members, tx });
     if (model !== undefined) known.push({ model, record, state });
     else {

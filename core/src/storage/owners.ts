@@ -1,4 +1,5 @@
 import type { SyncColumn, SyncModel } from "../registry/model.js";
+import { anyDamaged, isDamaged } from "./damaged.js";
 import type { Sqlite } from "./database.js";
 import { quoteName } from "./identifiers.js";
 import { BORN, type OutboxEntry, type PendingDeaths, readBehind } from "./outbox.js";
@@ -21,7 +22,7 @@ export class OwnerFinder {
     this.#db = db;
     this.#deaths = deaths;
     this.#moves = moves;
-    this.#restoring = prepared(db, "SELECT EXISTS (SELECT 1 FROM tidemark_restore)").pluck().get() === 1;
+    this.#restoring = anyDamaged(db);
   }
 
   /**
@@ -85,9 +86,7 @@ export class OwnerFinder {
   }
 
   #isDamaged(model: SyncModel, record: string): boolean {
-    if (!this.#restoring) return false;
-    const found = prepared(this.#db, "SELECT 1 FROM tidemark_restore WHERE model = ? AND record = ?");
-    return found.get(model.number, record) !== undefined;
+    return this.#restoring && isDamaged(this.#db, model.number, record);
   }
 }
 

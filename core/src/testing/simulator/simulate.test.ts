@@ -77,6 +77,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
   ["plugins", 700_340, "a nullable reference that waited for its target was lost when its record left the table"],
   ["all", 600_407, "what a device had said of members with a clock ahead was refused for ever once it was reset"],
   ["schema", 720_798, "a record that was made anew kept an unknown column of an edit that had come too late"],
+  [
+    "network",
+    825_175,
+    "what its owner changed in a record that waited to be restored was taken for an edit of a dead one",
+  ],
   ["all", 720_908, "the ledger did not see what a device issues again of a model that it only keeps for others"],
 ];
 
