@@ -3,8 +3,9 @@
 
 import type { Sqlite } from "../../storage/database.js";
 import { noteDifferences, type Tables, TablesAlone } from "./alone.js";
-import type { Ledger, Value, WriteStamp } from "./ledger.js";
+import type { Ledger, WriteStamp } from "./ledger.js";
 import { type LibraryModel, modelsOf } from "./library-model.js";
+import { namesByNumber, readTable, recordValues } from "./record-values.js";
 import type { SimulatedDisk } from "./simulated-disk.js";
 import { Violation } from "./trace.js";
 
@@ -329,7 +330,8 @@ export class CommitWatch {
       }
       if (kind === "death") this.#ledger.add({ kind, ...named, stamp });
       else {
-        const values = this.#valuesOf(disk, db, model, row);
+        const known = this.#models().find(({ name }) => name === model.name);
+        const values = recordValues({ disk, db, number: row.model, model: known, record: row.record });
         this.#ledger.add(
           kind === "birth"
             ? { kind, ...named, stamp, values, ...(row.age !== null && { age: row.age }) }
@@ -343,64 +345,6 @@ export class CommitWatch {
     const name = disk.prepareUnseen(db, "SELECT name FROM tidemark_column WHERE model = ? AND num = ?");
     return name.pluck().get(model, col) as string;
   }
-
-  /** From the row, or from where it is kept if it is not in its table; columns that this version does not know beside it. */
-  #valuesOf(disk: SimulatedDisk, db: Sqlite, { name }: LibraryModel, { model: number, record }: StampRow) {
-    const columns = namesByNumber(disk, db, `SELECT num, name FROM tidemark_column WHERE model = ${number}`);
-    const values = new Map<string, Value>();
-    const extra = disk.prepareUnseen(db, "SELECT col, val FROM tidemark_extra WHERE model = ? AND record = ?");
-    for (const [col, value] of extra.raw().all(number, record) as [number, string][])
-      values.set(columns.get(col)!, JSON.parse(value) as Value);
-    const model = this.#models().find((it) => it.name === name);
-    const row = model && readRow(disk, db, model, record);
-    if (row !== undefined) {
-      for (const [column, value] of row) values.set(column, value);
-      // What was merged in the same transaction may have taken the target of a reference, which then reads NULL and waits.
-      const waiting = disk.prepareUnseen(db, "SELECT col, target FROM tidemark_waiting WHERE model = ? AND record = ?");
-      for (const [col, target] of waiting.raw().all(number, record) as [number, string][])
-        values.set(columns.get(col)!, target);
-      return values;
-    }
-    const parked = disk.prepareUnseen(db, "SELECT vals FROM tidemark_parked WHERE model = ? AND record = ?");
-    const kept = parked.pluck().get(number, record) as string | undefined;
-    for (const [num, value] of Object.entries(JSON.parse(kept ?? "{}") as Record<string, Value>))
-      values.set(columns.get(Number(num))!, value);
-    return values;
-  }
-}
-
-/** The visible records of a model, by identity. */
-export function readTable(
-  disk: SimulatedDisk,
-  db: Sqlite,
-  model: LibraryModel,
-): Map<string, ReadonlyMap<string, Value>> {
-  const rows = disk
-    .prepareUnseen(db, `${selectOf(model)} ORDER BY 1`)
-    .raw()
-    .all() as Value[][];
-  return new Map(rows.map((row) => [String(row[0]), valuesOf(model, row)]));
-}
-
-function readRow(disk: SimulatedDisk, db: Sqlite, model: LibraryModel, record: string) {
-  const row = disk
-    .prepareUnseen(db, `${selectOf(model)} WHERE ${model.identity} = ?`)
-    .raw()
-    .get(record);
-  return row === undefined ? undefined : valuesOf(model, row as Value[]);
-}
-
-function selectOf({ identity, columns, table }: LibraryModel): string {
-  return `SELECT ${[identity, ...columns.map(({ sql }) => sql)].join(", ")} FROM "${table}" t`;
-}
-
-function valuesOf({ columns }: LibraryModel, row: readonly Value[]): Map<string, Value> {
-  return new Map(columns.map(({ name }, index) => [name, row[index + 1] ?? null]));
-}
-
-function namesByNumber(disk: SimulatedDisk, db: Sqlite, sql: string): ReadonlyMap<number, string> {
-  const rows = disk.prepareUnseen(db, sql).all() as { num: number; name: string }[];
-  return new Map(rows.map(({ num, name }) => [num, name]));
 }
 
 function readState(disk: SimulatedDisk, db: Sqlite): StateRow | undefined {

@@ -1,11 +1,11 @@
 // What must be true of a library once every fault is over: everybody has the same, it is what all changes come to, nothing
 // is hidden for ever, and nothing is left to remember.
 
-import { readTable } from "./commit-watch.js";
 import type { SimulatedDevice } from "./device.js";
 import type { ExpectedRecord, Ledger, Value } from "./ledger.js";
 import { type LibraryModel, modelsOf } from "./library-model.js";
 import { checkMembership, countedWrites } from "./member-checks.js";
+import { readTable } from "./record-values.js";
 import { healNetwork } from "./steps.js";
 import { Violation } from "./trace.js";
 import { TELL_BADGES_APART } from "./work.js";
