@@ -303,6 +303,37 @@ describe("two halves that have not heard of each other for too long", () => {
   });
 });
 
+it("of devices that have all lapsed for each other one goes on, also if it can't take the other back at once", async () => {
+  const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
+  await write(a, "common");
+  await library.settle(a, b);
+  library.network.cut("a", "b");
+  await library.clock.advance(90_000);
+  await forget(a);
+  await forget(b);
+  // They hear both hellos before they can join.
+  for (const from of "abcd") {
+    for (const to of "abcd") library.network.setLatency({ from, to }, { minMs: 1, maxMs: 1 });
+  }
+  const newcomers = { dial: ["a", "b"], ...hasty() };
+  const [c, d] = [await library.device("c", newcomers), await library.device("d", newcomers)];
+  await library.clock.advance(500);
+  await edit(a, "common", { text: "changed by a" });
+  await edit(b, "common", { text: "changed by b" });
+  // The newcomers join whichever goes on before the other asks it.
+  expect(await Promise.all([c, d].map(async (kernel) => (await statusOf(kernel)).membership))).toEqual([
+    "joining",
+    "joining",
+  ]);
+  library.network.heal("a", "b");
+  await library.clock.advance(30_000);
+  await library.settle(a, b, c, d);
+  const lapsed = (await statusOf(c)).removals.map(({ kind }) => kind);
+  expect(lapsed).toEqual(["lapsed", "lapsed"]);
+  const [first, ...others] = await Promise.all([a, b, c, d].map(textsOn));
+  for (const other of others) expect(other).toEqual(first);
+});
+
 it("devices that have all lapsed for each other find together, also if one was about to return through another", async () => {
   const [a, b, c] = (await line("abc")) as [TestKernel, TestKernel, TestKernel];
   await write(a, "common");

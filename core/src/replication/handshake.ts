@@ -25,7 +25,10 @@ export interface Introduction {
   readonly toldOrigin: string | null;
   readonly deviceId: string;
   readonly name: string;
+  /** Whether it serves the library at present, as far as is known. */
   ready: boolean;
+  /** Whether it has all of it. */
+  hasLibrary: boolean;
   readonly logId: string;
   /** How far its clock is ahead of ours, in milliseconds; negative: behind. */
   readonly driftMs: number;
@@ -192,6 +195,7 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     deviceId: hello.deviceId,
     name: hello.name,
     ready: hello.ready,
+    hasLibrary: hello.ready,
     logId: hello.logId,
     driftMs,
     toldReady,

@@ -150,12 +150,12 @@ export class Session {
 
   /** Whether the peer serves the library. */
   get peerReady(): boolean {
-    return this.hasLibrary && this.peerRemoval === null;
+    return this.#peer?.ready === true && this.peerRemoval === null;
   }
 
-  /** Whether the peer has the whole library, member or not. */
+  /** Whether the peer has the whole library, member or not, and though it may not serve it at present. */
   get hasLibrary(): boolean {
-    return this.#peer?.ready ?? false;
+    return this.#peer?.hasLibrary ?? false;
   }
 
   /** What the peer says it is, or was. */
@@ -478,6 +478,7 @@ export class Session {
         return;
       case "ready":
         this.#peer!.ready = true;
+        this.#peer!.hasLibrary = true;
         this.#options.observer.changed();
         return;
       case "snapshot-required":
@@ -603,7 +604,10 @@ export class Session {
     this.#waitsFor = null;
     this.#peer!.origin = origin;
     // What a device has that comes back is what it had before, until it has received everything anew.
-    if (replaces !== null) this.#peer!.ready = false;
+    if (replaces !== null) {
+      this.#peer!.ready = false;
+      this.#peer!.hasLibrary = false;
+    }
     this.standAnew();
     this.#send({ t: "joined", origin, hlc, members: wireMembers(members), settled: settledEntries(members) });
     if (first) events.emit("memberJoined", { origin, deviceId, sponsor: own });

@@ -82,6 +82,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     825_175,
     "what its owner changed in a record that waited to be restored was taken for an edit of a dead one",
   ],
+  [
+    "members",
+    950_434,
+    "who could not be taken back at once by the one that went on went on by itself, and the library forked",
+  ],
   ["all", 720_908, "the ledger did not see what a device issues again of a model that it only keeps for others"],
   ["members", 825_784, "the ledger took for issued again what a row still had of which the schema refused the change"],
 ];
