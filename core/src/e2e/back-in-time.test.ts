@@ -209,6 +209,49 @@ describe("a database that was restored from a backup", () => {
     }
   });
 
+  it("leaves it to the other one to go on where both have lapsed for each other: it lacks what that has", async () => {
+    const brief = {
+      settings: { replication: { heartbeatMs: 1_000, retryDelayMs: 1_000 }, membership: { maxOfflineMs: 60_000 } },
+    };
+    const a = await library.device("a", { random: new SeededRandom(5), ...brief });
+    const b = await library.device("b", { dial: ["a"], ...brief });
+    for (const uuid of ["deleted-after-the-backup", "before-the-backup"]) await write(b, uuid);
+    await library.settle(a, b);
+    const origins = { a: (await statusOf(a)).origin!, b: (await statusOf(b)).origin! };
+    // Of two that have lapsed, and no more, it would be b that goes on.
+    expect(origins.b < origins.a).toBe(true);
+    await b.tidemark.stop();
+    const backup = await copyOf(b);
+    const later = await library.device("b", { database: b.database, dial: ["a"], ...brief });
+    await notes(later).delete({ uuid: "deleted-after-the-backup" });
+    await write(later, "after-the-backup");
+    await library.settle(a, later);
+    await later.tidemark.stop();
+    library.network.cut("a", "b");
+    await library.clock.advance(5_000);
+    const alone = await library.device("b", { database: backup, dial: ["a"], ...brief });
+    await write(alone, "after-the-restoration");
+    await write(a, "meanwhile");
+    await library.clock.advance(80_000);
+    expect((await statusOf(alone)).removals).toMatchObject([{ deviceId: "a", kind: "lapsed" }]);
+    expect((await statusOf(a)).removals).toMatchObject([{ deviceId: "b", kind: "lapsed" }]);
+    library.network.heal("a", "b");
+    await library.clock.advance(40_000);
+    await library.settle(a, alone);
+    for (const kernel of [a, alone]) {
+      expect(Object.keys(await textsOn(kernel))).toEqual([
+        "after-the-backup",
+        "after-the-restoration",
+        "before-the-backup",
+        "meanwhile",
+      ]);
+      expect(await statusOf(kernel)).toMatchObject({ membership: "member" });
+      expect((await statusOf(kernel)).removals).toContainEqual(
+        expect.objectContaining({ origin: origins.b, kind: "regressed" }),
+      );
+    }
+  });
+
   /** b as it was before a was reset, and before it made something that a has got. */
   async function restoredFromBeforeAReset() {
     const a = await library.device("a", patient);

@@ -1,6 +1,6 @@
 import type { Authenticator } from "@tidemark/plugin-api";
 import { readState } from "../storage/log-transaction.js";
-import type { Member, RemovalFacts } from "../storage/members.js";
+import { type Member, outweighs, type RemovalFacts } from "../storage/members.js";
 import { isWithinSilence } from "../storage/silences.js";
 import { raiseVector, type Vector } from "../storage/vectors.js";
 import { ownVector } from "./change-page.js";
@@ -171,14 +171,16 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
     throw replicationErrors.malformed({ reason: `it says that it is ${peer.origin}, which is another device` });
   }
   let removed = peer?.removal != null;
-  if (own !== null && own.removal === null) {
-    // Also a removed device may know that this one has gone back in time; of itself it gives nothing away any more.
+  if (own !== null) {
+    // A removed device, too, may know that this one has gone back in time; of itself it gives nothing away any more. And
+    // this one has to know it even if it was removed before: where all have lapsed, it leaves it to the others to go on.
     const here = foundOutHere(library, hello, own);
-    const found = here ?? (removed ? null : foundOutThere({ library, hello, own, before }));
-    if (found !== null) {
-      // Who has shown it is there to return through, also if this device can't know it as a member.
-      await declareRemoved(library, found, here === null ? own.origin : (hello.origin ?? own.origin));
-      removed = found.origin === hello.origin;
+    // Who has shown it is there to return through, also if this device can't know it as a member.
+    if (here !== null) await declareRemoved(library, here, hello.origin ?? own.origin);
+    else if (own.removal === null && !removed) {
+      const there = foundOutThere({ library, hello, own, before });
+      if (there !== null) await declareRemoved(library, there, own.origin);
+      removed = there !== null;
     }
   }
   if (peer !== undefined && peer.joinHlc !== null && !removed) {
@@ -203,8 +205,12 @@ async function sayHello({ library, send, next }: AuthenticateOptions, before: Kn
   };
 }
 
-/** What a hello gives away of this device: whoever has gone back in time has less of itself than others have heard of it. */
+/**
+ * What a hello gives away of this device, if it is not known yet: whoever has gone back in time has less of itself than
+ * others have heard of it.
+ */
 function foundOutHere({ deps: { connection } }: LocalLibrary, hello: MessageOf<"hello">, own: Member): Found | null {
+  if (own.removal !== null && !outweighs({ ...own.removal, kind: "regressed" }, own.removal)) return null;
   const heard = hello.vector[own.origin] ?? 0;
   return heard > readState(connection).hlc || isWithinSilence(connection, heard) ? regressed(own) : null;
 }

@@ -88,6 +88,11 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     "who could not be taken back at once by the one that went on went on by itself, and the library forked",
   ],
   ["all", 720_908, "the ledger did not see what a device issues again of a model that it only keeps for others"],
+  [
+    "members",
+    816_964,
+    "a restored backup and the only other member lapsed for each other, and the library went on from the backup",
+  ],
   ["members", 825_784, "the ledger took for issued again what a row still had of which the schema refused the change"],
 ];
 
