@@ -71,7 +71,7 @@ export function logMaintenanceOf(library: LocalLibrary, replicator: Replicator):
             sweeping = { floor, after: 0 };
           }
           const { floor: target, after } = sweeping as { readonly floor: number; readonly after: number };
-          await deps.checkpointer.room();
+          await deps.checkpointer.room({ alone: true });
           const records = pacer.size;
           let heldMs = 0;
           const took = (durationMs: number) => {

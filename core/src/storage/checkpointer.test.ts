@@ -82,6 +82,23 @@ it("takes checkpoints over from the writing connection, and gives them back", as
   expect(db.prepare("SELECT count(*) FROM t").pluck().get()).toBe(4_000);
 });
 
+it("keeps a slice that is to run alone until the checkpoint is done, and no other", async () => {
+  const threads = watchThreads();
+  const asked = vi.spyOn(Worker.prototype, "postMessage").mockImplementation(() => {});
+  await checkpointer.during(async () => {
+    for (let slice = 0; slice < 3; slice++) await checkpointer.room({ alone: true });
+    let waits = true;
+    const waiting = checkpointer.room({ alone: true }).then(() => {
+      waits = false;
+    });
+    await checkpointer.room();
+    expect([asked.mock.calls.length, waits]).toEqual([1, true]);
+    threads[0]?.emit("message", { ahead: 0, pages: 10 });
+    await waiting;
+    expect(waits).toBe(false);
+  });
+});
+
 it("gives the limit back when the work fails, and asks for nothing outside of it", async () => {
   await expect(
     checkpointer.during(async () => {

@@ -115,8 +115,11 @@ export class Checkpointer {
     this.#setLimits();
   }
 
-  /** Call before each slice: asks for a checkpoint, and waits for it when too much has piled up. */
-  async room(): Promise<void> {
+  /**
+   * Call before each slice: asks for a checkpoint, and waits for it when too much has piled up; with `alone`, whenever one is
+   * running: while it writes, a COMMIT now and then waits for the disk.
+   */
+  async room({ alone = false }: { readonly alone?: boolean } = {}): Promise<void> {
     if (this.#works > 0) {
       this.#slices += 1;
       if (this.#slices === SLICES_BEFORE) this.#begin();
@@ -124,7 +127,7 @@ export class Checkpointer {
     if (this.#worker === null) return;
     const tooFarAhead = this.#ahead > MOST_PAGES_AHEAD;
     if (tooFarAhead || this.#slices - this.#asked >= SLICES_BETWEEN) this.#ask();
-    if (!tooFarAhead) return;
+    if (!tooFarAhead && !(alone && this.#busy)) return;
     await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
