@@ -1,15 +1,18 @@
 import type { SyncModel } from "../registry/model.js";
-import { removeDamaged } from "../storage/damaged.js";
+import { isDamaged, removeDamaged } from "../storage/damaged.js";
 import type { Sqlite } from "../storage/database.js";
 import { type LogTransaction, readState } from "../storage/log-transaction.js";
 import type { Member, Members } from "../storage/members.js";
-import { unpark } from "../storage/parked.js";
+import { loadParked, unpark } from "../storage/parked.js";
+import { presentRows } from "../storage/present-rows.js";
+import type { RecordReader } from "../storage/record-reader.js";
 import { loadLogged, saveState, stateOf } from "../storage/stamp-store.js";
 import { prepared } from "../storage/statements.js";
 import { loadVector, removalOf, type Vector } from "../storage/vectors.js";
 import type { Reconsidered } from "./apply.js";
 import { ownVector } from "./change-page.js";
 import type { LocalLibrary } from "./local-library.js";
+import { diedLocally, isLiving } from "./record-state.js";
 import { reaches } from "./stable-point.js";
 import { stampAnew } from "./stamp-anew.js";
 import { PlainLookup } from "./target-lookup.js";
@@ -80,9 +83,11 @@ function stampLate(library: LocalLibrary, tx: LogTransaction, origin: number, en
   for (const { model: number, record } of late) {
     const model: SyncModel | undefined = registry.byNumber.get(number);
     const logged = loadLogged(tx.db, number, [record]).get(record);
-    // Nobody has what was here before a refused change has damaged it: what is here now is the record.
+    // Nobody has what was here before a refused change has damaged it: what is here now is the record, or that it is gone.
+    const gone = model !== undefined && isDamaged(tx.db, number, record) && !isHere(tx.db, model, record, reader);
     removeDamaged(tx.db, number, record);
-    const state = stampAnew({ state: stateOf(logged, true), members, tx });
+    const before = stateOf(logged, true);
+    const state = gone && isLiving(before) ? diedLocally(tx.tick()) : stampAnew({ state: before, members, tx });
     if (model !== undefined) known.push({ model, record, state });
     else {
       saveState({ tx, model: number, record, logged, state });
@@ -91,4 +96,12 @@ function stampLate(library: LocalLibrary, tx: LogTransaction, origin: number, en
   }
   if (known.length > 0) applier.reconsider({ tx, records: known, lookup: new PlainLookup(reader) });
   return late.length;
+}
+
+/** Whether a record has its values, in its table or aside. */
+function isHere(db: Sqlite, model: SyncModel, record: string, reader: RecordReader): boolean {
+  return (
+    presentRows({ db, model, records: [record], reader }).has(record) ||
+    loadParked(db, model.number, [record]).has(record)
+  );
 }
