@@ -363,6 +363,33 @@ it("devices that have all lapsed for each other find together, also if one was a
   }
 });
 
+it("a device that never heard that it may come back, comes back through another member", async () => {
+  const [a, b, c] = (await line("abc")) as [TestKernel, TestKernel, TestKernel];
+  await write(c, "from-c");
+  await library.settle(a, b, c);
+  await c.tidemark.stop();
+  await library.clock.advance(90_000);
+  await write(a, "meanwhile");
+  await library.settle(a, b);
+  library.network.cut("b", "c");
+  library.network.setLatency({ from: "a", to: "c" }, { minMs: 20, maxMs: 20 });
+  const again = await library.restart("c", c, { dial: ["a", "b"], ...hasty() });
+  while (a.recordedOf("memberJoined").filter(({ deviceId }) => deviceId === "c").length < 2)
+    await library.clock.advance(1);
+  library.network.cut("a", "c");
+  // The others have heard of it; the answer is lost, and who gave it has gone.
+  await library.settle(a, b);
+  await a.tidemark.stop();
+  expect(await statusOf(again)).toMatchObject({ membership: "returning" });
+  library.network.heal("b", "c");
+  await library.clock.advance(20_000);
+  await library.settle(b, again);
+  expect(await statusOf(again)).toMatchObject({ membership: "member" });
+  expect(Object.keys(await textsOn(again))).toEqual(["from-c", "meanwhile"]);
+  expect((await statusOf(b)).removals).toMatchObject([{ deviceId: "c", kind: "lapsed" }]);
+  expect((await statusOf(b)).peers.map(({ deviceId }) => deviceId).sort()).toEqual(["a", "c"]);
+});
+
 it("a joiner whose sponsor was removed before anybody had heard of it comes back through a member", async () => {
   const [a, b] = (await line("ab")) as [TestKernel, TestKernel];
   await write(a, "note");

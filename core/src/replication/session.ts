@@ -97,8 +97,8 @@ export class Session {
   readonly #heard = new HeardIdentities();
   #state: PeerState = "uninitialized";
   #pulling = false;
-  /** The former origin of a peer that wants to come back, which can't be before its removal is settled everywhere. */
-  #waitsFor: string | null = null;
+  /** What a peer that wants to come back was, which can't be before that removal is settled everywhere, and is to be. */
+  #waitsFor: { readonly former: string; readonly origin: string } | null = null;
   /** Whether the peer was told that it can't be served now, and waits for the word that it can. */
   #putOff = false;
   /** Whether the pull has been answered by a page. */
@@ -591,7 +591,7 @@ export class Session {
     if (known !== undefined && (known.removal !== null || known.deviceId !== deviceId)) {
       throw replicationErrors.malformed({ reason: "it asks to be a member that it can't be" });
     }
-    this.#waitsFor = replaces;
+    this.#waitsFor = replaces === null ? null : { former: replaces, origin };
     if (!this.#canReturn()) {
       this.#refuse(null);
       return;
@@ -941,14 +941,15 @@ export class Session {
   #canReturn(): boolean {
     if (this.#waitsFor === null) return true;
     const { members, connection } = this.#library.deps;
-    const former = members.byOrigin(this.#waitsFor);
+    const former = members.byOrigin(this.#waitsFor.former);
     if (former === undefined || former.removal === null || former.deviceId !== this.peerDevice) {
       throw replicationErrors.malformed({ reason: "it wants to replace what was never removed" });
     }
     if (former.removal.kind === "removed") {
       throw replicationErrors.memberRemoved({ device: former.deviceId, self: false });
     }
-    return isSettledByAll(connection, members, former);
+    // Somebody else may have vouched for it, and the answer was lost: of itself there is nothing to wait for.
+    return isSettledByAll(connection, members, former, members.byOrigin(this.#waitsFor.origin));
   }
 
   /** Which of both ends have been removed. */

@@ -63,11 +63,12 @@ function unsettled(members: Members, vectors: ReadonlyMap<number, Vector>): read
   });
 }
 
-/** Whether every member is known to have settled a removal. One whose join nobody has heard of has left nothing. */
-export function isSettledByAll(db: Sqlite, members: Members, removed: Member): boolean {
+/** Whether every member, but for `but`, is known to have settled a removal. One whose join nobody has heard of has left nothing. */
+export function isSettledByAll(db: Sqlite, members: Members, removed: Member, but?: Member): boolean {
   if (removed.joinHlc === null) return true;
   const { self } = readState(db);
   return members.present().every(({ num }) => {
+    if (num === but?.num) return true;
     const vector = num === self ? ownVector(db) : loadVector(db, num);
     return (vector.get(removalOf(removed.num)) ?? 0) >= REMOVAL_SETTLED;
   });
