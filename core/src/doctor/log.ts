@@ -98,6 +98,10 @@ function isTime(hlc: unknown): boolean {
   return Number.isSafeInteger(hlc) && (hlc as number) >= 0;
 }
 
+function isToBeSwept(db: Sqlite, { number }: SyncModel, record: string): boolean {
+  return db.prepare("SELECT 1 FROM tidemark_stamp WHERE model = ? AND record = ?").get(number, record) !== undefined;
+}
+
 interface EntryRow {
   readonly seq: number;
   readonly model: number;
@@ -146,8 +150,9 @@ async function examineModel(
       else if (stamps !== undefined && !isLiving(state) && hasRow && kind !== "quarantined") undead.add(record);
       else if (!hasRow && !held && !restoring.has(record)) {
         if (stamps?.birth != null) missing.add(record);
-        // A stamp of a column without a life, a parked edit without a tombstone, a reference of nobody.
-        else if (stamps === undefined || isLiving(state)) left.add(record);
+        // A stamp of a column without a life, a parked edit without a tombstone, a reference of nobody. What is kept of
+        // the dead goes with the last of their stamps, forgotten ones among them, which are swept away later.
+        else if (stamps === undefined ? !isToBeSwept(db, model, record) : isLiving(state)) left.add(record);
       }
     }
     if (records.length < PAGE) break;

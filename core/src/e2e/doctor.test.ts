@@ -1,5 +1,5 @@
 import { readFileSync } from "node:fs";
-import { type AnyPlugin, API_VERSION, definePlugin, TidemarkError } from "@tidemark/plugin-api";
+import { type AnyPlugin, API_VERSION, definePlugin, logMaintenance, TidemarkError } from "@tidemark/plugin-api";
 import { Column, Entity, JoinTable, ManyToMany, ManyToOne, PrimaryGeneratedColumn } from "typeorm";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { fromPhysicalMs } from "../clock/hybrid-logical-clock.js";
@@ -248,6 +248,30 @@ describe("the log", () => {
       { code: "records-in-two-places", severity: "error", model: "Note", count: 1, examples: ["n32"] },
       { code: "leftovers", severity: "info", model: "Note", count: 1, examples: ["n99"] },
     ]);
+  });
+
+  it("is well while what it has forgotten waits to be swept away, with what was kept of the dead", async () => {
+    const { a, b } = await filled();
+    library.network.cut("a", "b");
+    await a.dataSource.query("DELETE FROM note WHERE uuid = 'n20'");
+    await library.clock.advance(1_000);
+    await b.dataSource.query("UPDATE note SET text = 'too late' WHERE uuid = 'n20'");
+    await library.clock.advance(1_000);
+    library.network.heal("a", "b");
+    await library.settle(a, b);
+    const keptDead = () => query(a.database, "SELECT record FROM tidemark_parked WHERE kind = 'dead'");
+    expect(keptDead()).toEqual([{ record: "n20" }]);
+    const maintenance = a.tidemark.services.get(logMaintenance);
+    for (let turn = 0; turn < 3; turn++) {
+      for (const kernel of [a, b]) {
+        await kernel.tidemark.services.get(logMaintenance).acknowledge();
+        await library.clock.advance(500);
+      }
+      expect(await maintenance.prune({ maxSlices: 0 })).toMatchObject({ stamps: 0, more: true });
+    }
+    expect(brief(await a.tidemark.doctor())).toEqual([]);
+    await maintenance.prune();
+    expect(keptDead()).toEqual([]);
   });
 
   it.each([

@@ -93,6 +93,7 @@ const KEPT: readonly (readonly [profile: ProfileName, seed: number, found: strin
     816_964,
     "a restored backup and the only other member lapsed for each other, and the library went on from the backup",
   ],
+  ["crash", 2_004_132, "the doctor took for a leftover what was kept of a dead record until its stamps are swept away"],
   ["members", 825_784, "the ledger took for issued again what a row still had of which the schema refused the change"],
 ];
 
