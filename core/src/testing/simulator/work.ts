@@ -7,6 +7,10 @@ import type { SchemaVersion } from "./library-model.js";
 export interface Statement {
   readonly sql: string;
   readonly parameters: readonly (string | number | null)[];
+  /** The folder that may begin a life with it. */
+  readonly begins?: string;
+  /** The folder that a remark comes to refer to with it. */
+  readonly remarksOn?: string;
 }
 
 type Maker = (draw: Draw) => Statement;
@@ -46,14 +50,20 @@ function statement(sql: string, ...parameters: readonly (string | number | null)
   return { sql, parameters };
 }
 
+function beginning(folder: string, make: (folder: string) => Statement): Statement {
+  return { ...make(folder), begins: folder };
+}
+
 const SHARED: readonly (readonly [Maker, number])[] = [
   [
     (d) =>
-      statement(
-        `INSERT OR IGNORE INTO folder (uuid, name, parentId) VALUES (?, ?, ${id("folder")})`,
-        d.folder(),
-        d.text,
-        d.folder(),
+      beginning(d.folder(), (folder) =>
+        statement(
+          `INSERT OR IGNORE INTO folder (uuid, name, parentId) VALUES (?, ?, ${id("folder")})`,
+          folder,
+          d.text,
+          d.folder(),
+        ),
       ),
     4,
   ],
@@ -62,8 +72,20 @@ const SHARED: readonly (readonly [Maker, number])[] = [
   [(d) => statement(`UPDATE folder SET parentId = ${id("folder")} WHERE uuid = ?`, d.folder(), d.folder()), 2],
   [(d) => statement("DELETE FROM folder WHERE uuid = ?", d.folder()), 2],
   // The same identity in another life, or under another key.
-  [(d) => statement("INSERT OR REPLACE INTO folder (uuid, name) VALUES (?, ?)", d.folder(), d.text), 0.5],
-  [(d) => statement("UPDATE OR IGNORE folder SET uuid = ? WHERE uuid = ?", d.folder(), d.folder()), 0.3],
+  [
+    (d) =>
+      beginning(d.folder(), (folder) =>
+        statement("INSERT OR REPLACE INTO folder (uuid, name) VALUES (?, ?)", folder, d.text),
+      ),
+    0.5,
+  ],
+  [
+    (d) =>
+      beginning(d.folder(), (folder) =>
+        statement("UPDATE OR IGNORE folder SET uuid = ? WHERE uuid = ?", folder, d.folder()),
+      ),
+    0.3,
+  ],
   [(d) => statement("INSERT OR IGNORE INTO label (uuid, name) VALUES (?, ?)", d.label(), d.text), 2],
   [(d) => statement("UPDATE label SET colour = ? WHERE uuid = ?", d.below(3) === 0 ? null : d.text, d.label()), 2],
   [(d) => statement("DELETE FROM label WHERE uuid = ?", d.label()), 1],
@@ -202,24 +224,36 @@ const OWNED: readonly (readonly [Maker, number])[] = [
 const LATER: readonly (readonly [Maker, number])[] = [
   [(d) => statement("UPDATE label SET mood = ? WHERE uuid = ?", d.text, d.label()), 3],
   [
-    (d) =>
-      statement(
+    (d) => {
+      const made = statement(
         "INSERT OR IGNORE INTO remark (uuid, text, aboutId) SELECT ?, ?, id FROM folder WHERE uuid = ?",
         d.remark(),
         d.text,
         d.folder(),
-      ),
+      );
+      return { ...made, remarksOn: made.parameters[2] as string };
+    },
     3,
   ],
   [(d) => statement("UPDATE remark SET text = ? WHERE uuid = ?", d.text, d.remark()), 1],
   [(d) => statement("DELETE FROM remark WHERE uuid = ?", d.remark()), 1],
 ];
 
+/** In the place of a statement that is left out. */
+const NOTHING = statement("UPDATE folder SET size = size WHERE 0");
+
 /** Makes statements for all devices of a run. */
 export class Work {
   readonly #chance: Chance;
   readonly #devices: readonly string[];
   #serial = 0;
+  /** How often each folder may have begun a life, those of the foundation included. */
+  readonly #beginnings = new Map([
+    ["f0", 1],
+    ["f1", 1],
+    ["f2", 1],
+  ]);
+  readonly #remarkedOn = new Set<string>();
 
   constructor({ chance, devices }: { readonly chance: Chance; readonly devices: readonly string[] }) {
     this.#chance = chance;
@@ -230,7 +264,24 @@ export class Work {
     this.#serial += 1;
     const draw = new Draw(this.#chance, device, `${device}${this.#serial}`, this.#devices);
     const makers = [...SHARED, ...OWNED, ...(schema > 1 ? LATER : [])];
-    return this.#chance.weighted(makers)(draw);
+    const made = this.#chance.weighted(makers)(draw);
+    return this.#isUnseen(made) ? NOTHING : made;
+  }
+
+  /**
+   * A folder that has been remarked on begins no other life, and none is remarked on that may have: a device that does not
+   * know remarks yet, and forgets the new life before it does, can't tell which of both a remark is about (a known limit).
+   */
+  #isUnseen({ begins, remarksOn }: Statement): boolean {
+    if (begins !== undefined) {
+      if (this.#remarkedOn.has(begins)) return true;
+      this.#beginnings.set(begins, (this.#beginnings.get(begins) ?? 0) + 1);
+    }
+    if (remarksOn !== undefined) {
+      if ((this.#beginnings.get(remarksOn) ?? 0) > 1) return true;
+      this.#remarkedOn.add(remarksOn);
+    }
+    return false;
   }
 
   /** What every device makes for itself when it starts for the first time. */
