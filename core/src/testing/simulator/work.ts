@@ -265,23 +265,20 @@ export class Work {
     const draw = new Draw(this.#chance, device, `${device}${this.#serial}`, this.#devices);
     const makers = [...SHARED, ...OWNED, ...(schema > 1 ? LATER : [])];
     const made = this.#chance.weighted(makers)(draw);
-    return this.#isUnseen(made) ? NOTHING : made;
+    if (this.#isUnknowable(made)) return NOTHING;
+    const { begins, remarksOn } = made;
+    if (begins !== undefined) this.#beginnings.set(begins, (this.#beginnings.get(begins) ?? 0) + 1);
+    if (remarksOn !== undefined) this.#remarkedOn.add(remarksOn);
+    return made;
   }
 
   /**
    * A folder that has been remarked on begins no other life, and none is remarked on that may have: a device that does not
    * know remarks yet, and forgets the new life before it does, can't tell which of both a remark is about (a known limit).
    */
-  #isUnseen({ begins, remarksOn }: Statement): boolean {
-    if (begins !== undefined) {
-      if (this.#remarkedOn.has(begins)) return true;
-      this.#beginnings.set(begins, (this.#beginnings.get(begins) ?? 0) + 1);
-    }
-    if (remarksOn !== undefined) {
-      if ((this.#beginnings.get(remarksOn) ?? 0) > 1) return true;
-      this.#remarkedOn.add(remarksOn);
-    }
-    return false;
+  #isUnknowable({ begins, remarksOn }: Statement): boolean {
+    if (begins !== undefined) return this.#remarkedOn.has(begins);
+    return remarksOn !== undefined && (this.#beginnings.get(remarksOn) ?? 0) > 1;
   }
 
   /** What every device makes for itself when it starts for the first time. */
